@@ -1,0 +1,21 @@
+//! What a claimed container is told, through its `inbox`.
+
+use serde::{Deserialize, Serialize};
+
+use crate::{AgentId, SessionId};
+
+/// From now on this container serves one session, and no other until it is gone.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Assignment {
+    /// The session to serve.
+    pub session: SessionId,
+    /// On whose behalf.
+    pub agent: AgentId,
+    /// Another model than the one `claude` was started with; sent with the first prompt.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub model: Option<String>,
+    /// Appended to the system prompt; sent with the first prompt.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub append_system_prompt: Option<String>,
+}

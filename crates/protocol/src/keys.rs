@@ -1,0 +1,133 @@
+//! Every Redis key and channel that ccpool uses is built here, and nowhere else.
+
+use crate::{AgentId, ContainerId, SessionId};
+
+/// The key space of one pool: everything begins with its prefix.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Keys {
+    prefix: String,
+}
+
+/// The keys of one session.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SessionKeys {
+    /// List: prompts, appended by the gateway or by hand, taken from the left.
+    pub input: String,
+    /// List: prompts taken and not yet answered.
+    pub inflight: String,
+    /// Channel: envelopes as they come.
+    pub output: String,
+    /// List: the newest envelopes; the truth for replay.
+    pub output_buffer: String,
+    /// Hash: see [`crate::state::field`].
+    pub state: String,
+    /// String: JSON of the newest turn's terminal event.
+    pub result: String,
+    /// Channel: see [`crate::control::Control`].
+    pub control: String,
+}
+
+/// The keys of one container.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ContainerKeys {
+    /// Hash, written by gateways only: what the pool knows and decided.
+    pub record: String,
+    /// Hash, written by the container's wrapper only: what it says of itself.
+    pub report: String,
+    /// List: assignments for the wrapper; see [`crate::assignment::Assignment`].
+    pub inbox: String,
+    /// Channel: control messages for a container without a session.
+    pub control: String,
+}
+
+impl Keys {
+    /// `prefix` is taken as it is; the default one is `clawdbot:cc:`.
+    pub fn new(prefix: impl Into<String>) -> Self {
+        Self {
+            prefix: prefix.into(),
+        }
+    }
+
+    /// The prefix itself.
+    pub fn prefix(&self) -> &str {
+        &self.prefix
+    }
+
+    /// The keys of `session`.
+    pub fn session(&self, session: &SessionId) -> SessionKeys {
+        let key = |name: &str| format!("{}{session}:{name}", self.prefix);
+        SessionKeys {
+            input: key("input"),
+            inflight: key("inflight"),
+            output: key("output"),
+            output_buffer: key("output_buffer"),
+            state: key("state"),
+            result: key("result"),
+            control: key("control"),
+        }
+    }
+
+    /// The keys of `container`.
+    pub fn container(&self, container: &ContainerId) -> ContainerKeys {
+        let key = |name: &str| format!("{}pool:container:{container}{name}", self.prefix);
+        ContainerKeys {
+            record: key(""),
+            report: key(":report"),
+            inbox: key(":inbox"),
+            control: key(":control"),
+        }
+    }
+
+    /// Set: the ids of all containers that exist or are being created.
+    pub fn containers(&self) -> String {
+        format!("{}pool:containers", self.prefix)
+    }
+
+    /// Sorted set: claimable containers by the time they became warm (Unix ms).
+    pub fn warm(&self) -> String {
+        format!("{}pool:warm", self.prefix)
+    }
+
+    /// Hash: live session to the container that serves it.
+    pub fn sessions(&self) -> String {
+        format!("{}pool:sessions", self.prefix)
+    }
+
+    /// Set: the live sessions of one agent.
+    pub fn agent(&self, agent: &AgentId) -> String {
+        format!("{}pool:agent:{agent}", self.prefix)
+    }
+
+    /// String with a deadline: which turn a repeated request means (`Idempotency-Key`).
+    pub fn idempotency(&self, session: &SessionId, key: &str) -> String {
+        format!("{}pool:idempotency:{session}:{key}", self.prefix)
+    }
+
+    /// Channel: a nudge whenever a container's report changed in a way a gateway waits for.
+    pub fn events(&self) -> String {
+        format!("{}pool:events", self.prefix)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keys_are_the_documented_ones() {
+        let keys = Keys::new("clawdbot:cc:");
+        let session = keys.session(&SessionId::new("s1").unwrap());
+        assert_eq!(session.input, "clawdbot:cc:s1:input");
+        assert_eq!(session.output_buffer, "clawdbot:cc:s1:output_buffer");
+        let container = keys.container(&ContainerId::from_random(7));
+        assert_eq!(
+            container.record,
+            "clawdbot:cc:pool:container:c-000000000007"
+        );
+        assert_eq!(
+            container.inbox,
+            "clawdbot:cc:pool:container:c-000000000007:inbox"
+        );
+        assert_eq!(keys.warm(), "clawdbot:cc:pool:warm");
+    }
+}

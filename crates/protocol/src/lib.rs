@@ -1,0 +1,36 @@
+//! What the gateway, the wrapper inside a container and a person with `redis-cli` agree on.
+//!
+//! Types and pure functions only: no sockets, no clock, no async runtime. Whatever two parts of
+//! ccpool must understand in the same way stands here once:
+//!
+//! * [`keys`]: every Redis key and channel;
+//! * [`input`], [`control`], [`envelope`], [`state`], [`record`], [`assignment`], [`boot`]: what
+//!   travels through them;
+//! * [`framing`], [`line`], [`stdin`]: the stream-json that `claude` speaks;
+//! * [`event`], [`fold`], [`failure`]: what a reader of a turn is told.
+
+pub mod assignment;
+pub mod boot;
+pub mod control;
+mod draft;
+pub mod envelope;
+pub mod event;
+pub mod failure;
+pub mod fold;
+pub mod framing;
+pub mod ids;
+pub mod input;
+pub mod keys;
+pub mod line;
+pub mod outcome;
+pub mod record;
+pub mod replay;
+pub mod state;
+pub mod stdin;
+
+pub use event::{Event, ReplyEvent};
+pub use failure::FailureKind;
+pub use ids::{AgentId, ContainerId, SessionId, TurnId};
+
+/// Milliseconds since the Unix epoch.
+pub type UnixMs = u64;

@@ -1,0 +1,3 @@
+//! The protocol crate against what the real CLI printed.
+
+mod transcripts;

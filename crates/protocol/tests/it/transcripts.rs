@@ -1,0 +1,226 @@
+//! Every recorded conversation folds into events that say what its own `result` lines say.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::path::{Path, PathBuf};
+
+use ccpool_protocol::event::{Event, ReplyEvent};
+use ccpool_protocol::framing::LineFramer;
+use ccpool_protocol::replay::Replay;
+use serde_json::Value;
+
+const VERSIONS: [&str; 2] = ["2.1.197", "2.1.329"];
+
+fn transcripts(version: &str) -> Vec<PathBuf> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("tests/transcripts")
+        .join(version);
+    let mut files: Vec<PathBuf> = std::fs::read_dir(folder)
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .filter(|path| path.extension().is_some_and(|e| e == "jsonl"))
+        // A copy of a session file of the CLI's, not of its stdout.
+        .filter(|path| !path.ends_with("session_file_example.jsonl"))
+        .collect();
+    files.sort();
+    assert!(files.len() > 100, "the transcripts of {version} are there");
+    files
+}
+
+/// The recorded stdout lines as they came, by byte-level framing.
+fn recorded(path: &Path) -> Vec<String> {
+    let mut framer = LineFramer::default();
+    framer.feed(&std::fs::read(path).unwrap());
+    let mut lines = Vec::new();
+    while let Some(line) = framer.next_line() {
+        lines.push(String::from_utf8(line.unwrap()).unwrap());
+    }
+    lines
+}
+
+fn fold(path: &Path) -> Vec<ReplyEvent> {
+    let mut replay = Replay::default();
+    let mut events = Vec::new();
+    for line in recorded(path) {
+        events.extend(
+            replay
+                .push(&line)
+                .unwrap_or_else(|e| panic!("{path:?}: {e}: {line}")),
+        );
+    }
+    events
+}
+
+fn results(path: &Path) -> Vec<Value> {
+    recorded(path)
+        .iter()
+        .map(|line| serde_json::from_str::<Value>(line).unwrap())
+        .filter(|entry| entry["dir"] == "out" && entry["line"]["type"] == "result")
+        .map(|entry| entry["line"].clone())
+        .collect()
+}
+
+#[test]
+fn no_line_is_unknown() {
+    for path in VERSIONS.iter().flat_map(|version| transcripts(version)) {
+        for event in fold(&path) {
+            assert!(
+                !matches!(event.event, Event::Other { .. }),
+                "{path:?}: {event:?}"
+            );
+        }
+    }
+}
+
+#[test]
+fn turns_end_as_their_result_lines_say() {
+    for path in VERSIONS.iter().flat_map(|version| transcripts(version)) {
+        let endings: Vec<ReplyEvent> = fold(&path)
+            .into_iter()
+            .filter(|event| event.event.is_terminal())
+            .collect();
+        let results = results(&path);
+        assert_eq!(
+            endings.len(),
+            results.len(),
+            "{path:?}: one ending per result"
+        );
+        let mut cost = 0.0;
+        for (ending, result) in endings.iter().zip(&results) {
+            let succeeded = result["subtype"] == "success" && result["is_error"] == false;
+            match &ending.event {
+                Event::Completed(completed) => {
+                    assert!(succeeded, "{path:?}: {result}");
+                    assert_eq!(completed.text, result["result"], "{path:?}");
+                    assert_eq!(completed.session, result["session_id"], "{path:?}");
+                    assert_eq!(
+                        completed.usage.output_tokens,
+                        result["usage"]["output_tokens"]
+                    );
+                    cost += completed.cost_usd;
+                }
+                Event::Failed(failed) => {
+                    assert!(!succeeded, "{path:?}: {result}");
+                    assert!(!failed.message.is_empty(), "{path:?}");
+                    cost += failed.cost_usd.unwrap();
+                }
+                other => panic!("{path:?}: {other:?} is no ending"),
+            }
+            assert_eq!(
+                ending.origin.as_deref(),
+                result["origin"]["kind"].as_str(),
+                "{path:?}"
+            );
+        }
+        if let Some(last) = results.last() {
+            let total = last["total_cost_usd"].as_f64().unwrap();
+            assert!((cost - total).abs() < 1e-9, "{path:?}: {cost} and {total}");
+        }
+    }
+}
+
+/// What a reader is left with who adds up deltas and obeys retractions.
+#[test]
+fn remaining_deltas_are_the_finished_text() {
+    for path in VERSIONS.iter().flat_map(|version| transcripts(version)) {
+        let mut said: BTreeMap<(String, u64), String> = BTreeMap::new();
+        let mut finished: Vec<String> = Vec::new();
+        let mut order: Vec<(String, u64)> = Vec::new();
+        for event in fold(&path) {
+            match event.event {
+                Event::TextDelta {
+                    message_id,
+                    block,
+                    text,
+                } => {
+                    let key = (message_id, block);
+                    if !said.contains_key(&key) {
+                        order.push(key.clone());
+                    }
+                    said.entry(key).or_default().push_str(&text);
+                }
+                Event::Retract {
+                    message_id,
+                    from_block,
+                } => {
+                    let dead = |key: &(String, u64)| key.0 == message_id && key.1 >= from_block;
+                    said.retain(|key, _| !dead(key));
+                    order.retain(|key| !dead(key));
+                }
+                Event::Text {
+                    text,
+                    parent_tool_use_id: None,
+                    ..
+                } if !text.is_empty() => {
+                    finished.push(text);
+                }
+                event if event.is_terminal() => {
+                    let left: Vec<String> = order
+                        .iter()
+                        .filter_map(|key| said.get(key).cloned())
+                        .collect();
+                    assert_eq!(left, finished, "{path:?}");
+                }
+                _ => {}
+            }
+        }
+    }
+}
+
+/// One line per transcript: its events in short. Whoever changes the fold sees what moved.
+#[test]
+fn events_in_short() {
+    for version in VERSIONS {
+        let mut report = String::new();
+        for path in transcripts(version) {
+            let name = path.file_stem().unwrap().to_string_lossy().into_owned();
+            writeln!(report, "{name}: {}", in_short(&fold(&path))).unwrap();
+        }
+        insta::assert_snapshot!(format!("events_{version}"), report);
+    }
+}
+
+fn in_short(events: &[ReplyEvent]) -> String {
+    let mut words: Vec<(String, usize)> = Vec::new();
+    for event in events {
+        let word = match &event.event {
+            Event::Failed(failed) => format!(
+                "failed({}{}{}{})",
+                failed.kind,
+                if failed.visible_output { ", seen" } else { "" },
+                if failed.tool_effects { ", acted" } else { "" },
+                failed
+                    .retry_after_ms
+                    .map_or(String::new(), |_| ", retry".to_owned()),
+            ),
+            Event::Status { status, .. } => {
+                format!(
+                    "status({})",
+                    serde_json::to_value(status).unwrap().as_str().unwrap()
+                )
+            }
+            Event::ToolUse { name, .. } => format!("tool_use({name})"),
+            Event::ToolResult { is_error: true, .. } => "tool_result(error)".to_owned(),
+            other => other.type_name().to_owned(),
+        };
+        let word = match &event.origin {
+            Some(origin) if event.event.is_terminal() => format!("{word}[{origin}]"),
+            _ => word,
+        };
+        match words.last_mut() {
+            Some((last, count)) if *last == word => *count += 1,
+            _ => words.push((word, 1)),
+        }
+    }
+    let words: Vec<String> = words
+        .into_iter()
+        .map(|(word, count)| {
+            if count == 1 {
+                word
+            } else {
+                format!("{word}*{count}")
+            }
+        })
+        .collect();
+    words.join(" ")
+}
