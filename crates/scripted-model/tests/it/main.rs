@@ -1,0 +1,8 @@
+//! The stand-in over real HTTP.
+
+mod binary;
+mod breaks;
+mod client;
+mod control;
+mod messages;
+mod readme;
