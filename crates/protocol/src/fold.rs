@@ -128,7 +128,7 @@ impl Fold {
             Line::Stream(line) if line.parent_tool_use_id.is_none() => self.stream(stamp, line),
             Line::Stream(_) => Vec::new(),
             Line::Assistant(line) => self.assistant(line),
-            Line::User(line) => self.user(line),
+            Line::User(line) => self.user(&line),
             Line::Result(result) => match self.ending {
                 Ending::ByResult => self.result(stamp, *result),
                 Ending::ByWrapper => Vec::new(),
@@ -247,7 +247,7 @@ impl Fold {
         events
     }
 
-    fn user(&mut self, line: User) -> Vec<Event> {
+    fn user(&mut self, line: &User) -> Vec<Event> {
         let mut events = Vec::new();
         for block in blocks(&line.message.content) {
             if block["type"] != "tool_result" {

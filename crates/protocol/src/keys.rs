@@ -69,13 +69,18 @@ impl Keys {
 
     /// The keys of `container`.
     pub fn container(&self, container: &ContainerId) -> ContainerKeys {
-        let key = |name: &str| format!("{}pool:container:{container}{name}", self.prefix);
+        let key = |name: &str| format!("{}{container}{name}", self.container_prefix());
         ContainerKeys {
             record: key(""),
             report: key(":report"),
             inbox: key(":inbox"),
             control: key(":control"),
         }
+    }
+
+    /// What every key of a container begins with, before its id.
+    pub fn container_prefix(&self) -> String {
+        format!("{}pool:container:", self.prefix)
     }
 
     /// Set: the ids of all containers that exist or are being created.

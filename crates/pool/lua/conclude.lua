@@ -1,0 +1,17 @@
+-- Ends the turns of a session whose container is gone, on the wrapper's behalf.
+-- KEYS: 1 output_buffer, 2 state, 3 result, 4 inflight, 5 input of the session
+-- ARGV: 1 output channel, 2 length of the buffer, 3 seq that the session must be at,
+--       4 JSON of the newest terminal event, 5.. envelopes
+-- Returns: "ok" | "moved"
+if (redis.call('HGET', KEYS[2], 'seq') or '0') ~= ARGV[3] then
+  return 'moved'
+end
+for i = 5, #ARGV do
+  redis.call('RPUSH', KEYS[1], ARGV[i])
+  redis.call('PUBLISH', ARGV[1], ARGV[i])
+end
+redis.call('LTRIM', KEYS[1], -tonumber(ARGV[2]), -1)
+redis.call('SET', KEYS[3], ARGV[4])
+redis.call('HSET', KEYS[2], 'seq', tonumber(ARGV[3]) + #ARGV - 4, 'turn', '')
+redis.call('DEL', KEYS[4], KEYS[5])
+return 'ok'

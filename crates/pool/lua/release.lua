@@ -1,0 +1,21 @@
+-- Forgets a container that is gone. Its session, if it had one, has ended; the session's keys
+-- stay readable for a while.
+-- KEYS: 1 set of containers, 2 sorted set of warm containers, 3 hash of live sessions,
+--       4 record, 5 report, 6 inbox of the container,
+--       7.. (with a session) set of the agent's sessions, state of the session, its other keys
+-- ARGV: 1 container, 2 session or "", 3 how long its keys stay, in ms
+-- Returns: "ok"
+redis.call('SREM', KEYS[1], ARGV[1])
+redis.call('ZREM', KEYS[2], ARGV[1])
+redis.call('DEL', KEYS[4], KEYS[5], KEYS[6])
+if ARGV[2] ~= '' and redis.call('HGET', KEYS[3], ARGV[2]) == ARGV[1] then
+  redis.call('HDEL', KEYS[3], ARGV[2])
+  redis.call('SREM', KEYS[7], ARGV[2])
+  local t = redis.call('TIME')
+  redis.call('HSET', KEYS[8], 'status', 'ended', 'turn', '',
+    'endedAt', t[1] * 1000 + math.floor(t[2] / 1000))
+  for i = 8, #KEYS do
+    redis.call('PEXPIRE', KEYS[i], ARGV[3])
+  end
+end
+return 'ok'

@@ -1,0 +1,164 @@
+//! Ending the turns of a session whose container is gone, so that every turn has its ending.
+
+use ccpool_protocol::envelope::Envelope;
+use ccpool_protocol::fold::{Ending, Fold, Stamp};
+use ccpool_protocol::input::InputItem;
+use ccpool_protocol::line::{Line, WrapperLine};
+use ccpool_protocol::state::field;
+use ccpool_protocol::{Event, FailureKind, ReplyEvent, SessionId, TurnId, UnixMs};
+use serde_json::value::RawValue;
+
+use crate::clock::unix_ms;
+use crate::store::{Store, StoreError};
+
+/// What the turns are told.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Why<'a> {
+    pub(crate) kind: FailureKind,
+    pub(crate) message: &'a str,
+}
+
+/// Ends the running turn and every prompt that was not answered. The wrapper must be gone: from
+/// here on nobody else writes.
+pub(crate) async fn conclude(
+    store: &dyn Store,
+    session: &SessionId,
+    why: Why<'_>,
+) -> Result<(), StoreError> {
+    loop {
+        let state = store.session_state(session).await?;
+        let seq = state
+            .get(field::SEQ)
+            .and_then(|seq| seq.parse().ok())
+            .unwrap_or(0);
+        let running = state
+            .get(field::TURN)
+            .and_then(|turn| TurnId::new(turn.as_str()).ok());
+        let items = store.unanswered(session).await?;
+        let turns = open_turns(running.clone(), &items);
+        if turns.is_empty() {
+            return Ok(());
+        }
+        let buffer = store.buffer(session).await?;
+        let now = unix_ms();
+        let endings: Vec<ReplyEvent> = turns
+            .into_iter()
+            .zip(seq + 1..)
+            .map(|(turn, seq)| {
+                let event = ending(&buffer, &turn, running.as_ref() == Some(&turn), why, now);
+                ReplyEvent {
+                    event,
+                    turn,
+                    seq,
+                    at: now,
+                    origin: None,
+                }
+            })
+            .collect();
+        let envelopes: Vec<String> = endings.iter().map(enveloped).collect();
+        let newest = endings.last().map(serde_json::to_string);
+        let newest = newest
+            .expect("there is a turn")
+            .expect("events have string keys");
+        if store.conclude(session, seq, &envelopes, &newest).await? {
+            return Ok(());
+        }
+    }
+}
+
+/// The running turn first, then the prompts in their order. A prompt pushed by hand may have no
+/// name yet.
+fn open_turns(running: Option<TurnId>, items: &[Vec<u8>]) -> Vec<TurnId> {
+    let mut turns: Vec<TurnId> = running.into_iter().collect();
+    for (number, item) in items.iter().enumerate() {
+        let named = match InputItem::parse(item) {
+            Ok(item) => item.turn,
+            Err(_) => InputItem::turn_of_broken(item),
+        };
+        let unnamed = || TurnId::new(format!("unnamed-{number}")).expect("a turn id");
+        let turn = named.unwrap_or_else(unnamed);
+        // The running turn's own prompt is still in flight.
+        if !turns.contains(&turn) {
+            turns.push(turn);
+        }
+    }
+    turns
+}
+
+/// A turn that had begun keeps what is known of it: what was seen, and whether a tool acted.
+fn ending(buffer: &[String], turn: &TurnId, had_begun: bool, why: Why<'_>, now: UnixMs) -> Event {
+    if !had_begun {
+        return Event::failed(why.kind, why.message);
+    }
+    let mut fold = Fold::new(Ending::ByWrapper);
+    let envelopes = buffer.iter().filter_map(|text| Envelope::parse(text).ok());
+    for envelope in envelopes.filter(|envelope| envelope.turn == *turn) {
+        if let Ok(line) = Line::parse(envelope.line.get()) {
+            fold.push(
+                Stamp {
+                    turn,
+                    seq: envelope.seq,
+                    at: envelope.at,
+                },
+                line,
+            );
+        }
+    }
+    fold.fail(why.kind, why.message, now)
+}
+
+fn enveloped(ending: &ReplyEvent) -> String {
+    let line = WrapperLine::Terminal {
+        event: ending.event.clone(),
+    }
+    .to_json();
+    let line = RawValue::from_string(line).expect("a wrapper line is JSON");
+    Envelope {
+        seq: ending.seq,
+        turn: ending.turn.clone(),
+        at: ending.at,
+        line,
+    }
+    .to_json()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_open_turn_once_and_the_running_one_first() {
+        let turn = |name: &str| TurnId::new(name).unwrap();
+        let items: [&[u8]; 4] = [
+            br#"{"turn":"t2","text":"x"}"#,
+            br#"{"turn":"t1","text":"x"}"#,
+            b"junk",
+            br#"{"text":"y"}"#,
+        ];
+        let items = items.map(<[u8]>::to_vec);
+        assert_eq!(
+            open_turns(Some(turn("t1")), &items),
+            [turn("t1"), turn("t2"), turn("unnamed-2"), turn("unnamed-3")]
+        );
+        assert!(open_turns(None, &[]).is_empty());
+    }
+
+    #[test]
+    fn what_was_seen_is_said() {
+        let turn = TurnId::new("t1").unwrap();
+        let line = r#"{"type":"stream_event","event":{"type":"content_block_delta","index":0,"delta":{"type":"text_delta","text":"hi"}}}"#;
+        let buffer = [format!(r#"{{"seq":1,"turn":"t1","at":5,"line":{line}}}"#)];
+        let why = Why {
+            kind: FailureKind::ContainerLost,
+            message: "gone",
+        };
+        let Event::Failed(failed) = ending(&buffer, &turn, true, why, 9) else {
+            panic!()
+        };
+        assert!(failed.visible_output && !failed.tool_effects);
+        let Event::Failed(failed) = ending(&buffer, &turn, false, why, 9) else {
+            panic!()
+        };
+        assert!(!failed.visible_output);
+    }
+}

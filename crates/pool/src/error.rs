@@ -1,0 +1,102 @@
+//! What can go wrong with a pool, by what the caller can do about it.
+
+use std::time::Duration;
+
+use ccpool_protocol::{FailureKind, SessionId};
+
+use crate::runtime::RuntimeError;
+use crate::store::StoreError;
+
+/// An error of the library.
+#[derive(Debug, thiserror::Error)]
+pub enum PoolError {
+    /// No container became free in time.
+    #[error("{message}")]
+    Exhausted {
+        /// Which limit was met.
+        message: String,
+        /// When it makes sense to try again.
+        retry_after: Duration,
+    },
+    /// Redis or the container runtime is out of reach.
+    #[error("{what}")]
+    Unavailable {
+        /// What is out of reach, and why.
+        what: String,
+        /// What mends it.
+        mend: String,
+        /// The cause.
+        #[source]
+        source: Option<Box<dyn std::error::Error + Send + Sync>>,
+    },
+    /// Nobody claimed this session, or it has ended.
+    #[error("there is no session `{0}`; it was never claimed, or it has ended")]
+    UnknownSession(SessionId),
+    /// The request cannot be served as it is.
+    #[error("{0}")]
+    InvalidRequest(String),
+    /// A defect of ccpool.
+    #[error("{0}")]
+    Internal(String),
+}
+
+impl PoolError {
+    /// The kind that travels to callers.
+    pub fn kind(&self) -> FailureKind {
+        match self {
+            Self::Exhausted { .. } => FailureKind::Exhausted,
+            Self::Unavailable { .. } => FailureKind::Unavailable,
+            Self::UnknownSession(_) | Self::InvalidRequest(_) => FailureKind::InvalidRequest,
+            Self::Internal(_) => FailureKind::Internal,
+        }
+    }
+
+    /// When it makes sense to try again, where that is known.
+    pub fn retry_after(&self) -> Option<Duration> {
+        match self {
+            Self::Exhausted { retry_after, .. } => Some(*retry_after),
+            Self::Unavailable { .. } => Some(Duration::from_secs(1)),
+            Self::UnknownSession(_) | Self::InvalidRequest(_) | Self::Internal(_) => None,
+        }
+    }
+
+    /// One line that says what mends it, where ccpool knows.
+    pub fn mend(&self) -> Option<&str> {
+        match self {
+            Self::Exhausted { .. } => {
+                Some("try again later, end sessions, or raise the pool's limits")
+            }
+            Self::Unavailable { mend, .. } => Some(mend),
+            Self::UnknownSession(_) => Some("claim it first with POST /api/docker-cc/sessions"),
+            Self::InvalidRequest(_) | Self::Internal(_) => None,
+        }
+    }
+
+    /// Whether the same request can succeed later.
+    pub fn is_retryable(&self) -> bool {
+        self.retry_after().is_some()
+    }
+}
+
+impl From<StoreError> for PoolError {
+    fn from(error: StoreError) -> Self {
+        match error {
+            StoreError::Unreachable { .. } => Self::Unavailable {
+                what: error.to_string(),
+                mend: "start Redis, or correct `redis.url`".to_owned(),
+                source: Some(Box::new(error)),
+            },
+            StoreError::Broken(_) => Self::Internal(error.to_string()),
+        }
+    }
+}
+
+impl From<RuntimeError> for PoolError {
+    fn from(error: RuntimeError) -> Self {
+        Self::Unavailable {
+            what: error.to_string(),
+            mend: error.mend().to_owned(),
+            source: Some(Box::new(error)),
+        }
+    }
+}

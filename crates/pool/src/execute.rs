@@ -1,0 +1,277 @@
+//! Carrying out one action of the plan.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use ccpool_protocol::record::{ContainerState, field};
+use ccpool_protocol::{ContainerId, FailureKind};
+
+use crate::clock::unix_ms;
+use crate::conclude::{Why, conclude};
+use crate::container::Container;
+use crate::info::RecentFailure;
+use crate::pool::Inner;
+use crate::runtime::{Launch, RuntimeError};
+use crate::store::{Condition, Reserve, Retired, StoreError};
+use crate::token::Token;
+
+/// An action has ended.
+#[derive(Debug)]
+pub(crate) struct Done {
+    /// What it was about.
+    pub(crate) container: ContainerId,
+    /// A container became warm, or failed before it was.
+    pub(crate) refill: Option<bool>,
+    /// The runtime does not do what it should.
+    pub(crate) trouble: Option<RuntimeError>,
+}
+
+impl Done {
+    fn with(container: ContainerId) -> Self {
+        Self {
+            container,
+            refill: None,
+            trouble: None,
+        }
+    }
+}
+
+/// Takes a place under the cap. None: there is none.
+pub(crate) async fn reserve(inner: &Inner, print: &str) -> Result<Option<Launch>, StoreError> {
+    let container = ContainerId::from_random(rand::random());
+    let token = Token::mint(&container);
+    let cap = inner.config.pool.max_total as usize;
+    let launch = inner.launcher.launch(container, &token, print);
+    match inner
+        .store
+        .reserve(&launch.container, cap, print, &token.hash())
+        .await?
+    {
+        Reserve::Reserved => Ok(Some(launch)),
+        Reserve::AtCap => Ok(None),
+    }
+}
+
+/// Starts a container in a reserved place.
+pub(crate) async fn start(inner: &Inner, launch: Launch) -> Done {
+    let mut done = Done::with(launch.container.clone());
+    let id = &launch.container;
+    let begun = tokio::time::Instant::now();
+    match inner.runtime.start(&launch).await {
+        Ok(runtime_id) => {
+            metrics::histogram!("ccpool_start_seconds").record(begun.elapsed().as_secs_f64());
+            tracing::info!(container = %id, "started");
+            if let Err(error) = inner.store.note(id, field::RUNTIME_ID, &runtime_id).await {
+                tracing::warn!(container = %id, %error, "could not write down a started container");
+            }
+        }
+        Err(error) => {
+            tracing::warn!(container = %id, %error, "could not start a container");
+            inner.remember(failure(id.clone(), error.to_string(), Vec::new()));
+            done.refill = Some(false);
+            done.trouble = Some(error);
+            give_back(inner, id).await;
+        }
+    }
+    done
+}
+
+/// A place that nothing came into.
+async fn give_back(inner: &Inner, id: &ContainerId) {
+    let released = async {
+        if let Some((container, _)) = inner.store.container(id).await? {
+            inner.store.release(&container, Duration::ZERO).await?;
+        }
+        Ok::<(), StoreError>(())
+    };
+    if let Err(error) = released.await {
+        // The record stays, and fails when its start-up time is over.
+        tracing::warn!(container = %id, %error, "could not give a place back");
+    }
+}
+
+/// Makes a ready container claimable.
+pub(crate) async fn promote(inner: &Inner, id: ContainerId) -> Done {
+    let mut done = Done::with(id.clone());
+    match inner.store.promote(&id, inner.tools_required).await {
+        Ok(true) => {
+            tracing::info!(container = %id, "warm");
+            done.refill = Some(true);
+            inner.freed.notify_waiters();
+        }
+        Ok(false) => {}
+        Err(error) => tracing::debug!(container = %id, %error, "could not promote"),
+    }
+    done
+}
+
+/// Lets a container go in good order.
+pub(crate) async fn retire(inner: &Inner, container: Container, reason: &str) -> Done {
+    let done = Done::with(container.id.clone());
+    let condition = match (&container.session, &container.activity) {
+        _ if container.state == ContainerState::Draining => Condition::None,
+        (Some(session), Some(activity)) => Condition::Quiet(session, activity.last_activity),
+        _ => Condition::None,
+    };
+    let to = ContainerState::Draining;
+    let session = match inner
+        .store
+        .retire(&container.id, to, reason, condition)
+        .await
+    {
+        Ok(Retired::Out(session)) => session,
+        // Something has happened since this was planned; it is planned anew.
+        Ok(Retired::Moved | Retired::Gone) => return done,
+        Err(error) => {
+            tracing::debug!(container = %container.id, %error, "could not retire");
+            return done;
+        }
+    };
+    tracing::info!(container = %container.id, reason, "letting go");
+    let why = Why {
+        kind: FailureKind::Interrupted,
+        message: "the session was ended before this prompt was answered",
+    };
+    // A claim may have come between the plan and this.
+    let container = Container {
+        session: session.or(container.session.clone()),
+        ..container
+    };
+    finish(inner, container, inner.config.timeouts.stop * 2, why, done).await
+}
+
+/// Gets rid of a broken container, and keeps what it printed last.
+pub(crate) async fn fail(inner: &Inner, container: Container, reason: String) -> Done {
+    let mut done = Done::with(container.id.clone());
+    let to = ContainerState::Failed;
+    let session = match inner
+        .store
+        .retire(&container.id, to, &reason, Condition::None)
+        .await
+    {
+        Ok(Retired::Out(session)) => session,
+        Ok(Retired::Moved | Retired::Gone) => return done,
+        Err(error) => {
+            tracing::debug!(container = %container.id, %error, "could not mark as failed");
+            return done;
+        }
+    };
+    if container.state != ContainerState::Failed {
+        let log_tail = inner
+            .runtime
+            .log_tail(&container.id)
+            .await
+            .unwrap_or_default();
+        tracing::warn!(container = %container.id, reason, "failed");
+        metrics::counter!("ccpool_container_failures_total").increment(1);
+        inner.remember(failure(container.id.clone(), reason.clone(), log_tail));
+    }
+    done.refill = container.warm_at.is_none().then_some(false);
+    let message = format!("the container was lost: {reason}");
+    let why = Why {
+        kind: FailureKind::ContainerLost,
+        message: &message,
+    };
+    let container = Container {
+        session: session.or(container.session.clone()),
+        ..container
+    };
+    finish(inner, container, Duration::ZERO, why, done).await
+}
+
+/// Removes it, ends its turns, forgets it. In this order: once it is gone nobody else writes into
+/// its session, and once it is forgotten nobody asks for it.
+async fn finish(
+    inner: &Inner,
+    container: Container,
+    grace: Duration,
+    why: Why<'_>,
+    mut done: Done,
+) -> Done {
+    if let Err(error) = inner.runtime.remove(&container.id, grace).await {
+        tracing::warn!(container = %container.id, %error, "could not remove a container");
+        done.trouble = Some(error);
+        return done;
+    }
+    let ended = async {
+        if let Some(session) = &container.session {
+            conclude(&*inner.store, session, why).await?;
+        }
+        inner
+            .store
+            .release(&container, inner.config.timeouts.retain)
+            .await
+    };
+    match ended.await {
+        Ok(()) => inner.freed.notify_waiters(),
+        Err(error) => {
+            tracing::warn!(container = %container.id, %error, "could not forget a container");
+        }
+    }
+    done
+}
+
+/// Removes a container that Redis does not know.
+pub(crate) async fn reap(inner: &Inner, id: ContainerId) -> Done {
+    let mut done = Done::with(id.clone());
+    // It may have been reserved after the pool was looked at.
+    match inner.store.container(&id).await {
+        Ok(None) => {}
+        Ok(Some(_)) | Err(_) => return done,
+    }
+    tracing::warn!(container = %id, "removing a container that nobody knows");
+    if let Err(error) = inner.runtime.remove(&id, Duration::ZERO).await {
+        done.trouble = Some(error);
+    }
+    done
+}
+
+/// At the end of a gateway: everything that is left.
+pub(crate) async fn remove_all(inner: &Arc<Inner>) {
+    let containers = match inner.store.containers().await {
+        Ok(containers) => containers,
+        Err(error) => {
+            tracing::warn!(%error, "Redis is away; removing containers all the same");
+            remove_unknown(inner).await;
+            return;
+        }
+    };
+    let mut removals = tokio::task::JoinSet::new();
+    for container in containers {
+        let inner = Arc::clone(inner);
+        removals.spawn(async move {
+            let done = Done::with(container.id.clone());
+            let why = Why {
+                kind: FailureKind::Interrupted,
+                message: "the gateway was shut down",
+            };
+            let to = ContainerState::Draining;
+            let retired = inner
+                .store
+                .retire(&container.id, to, why.message, Condition::None);
+            if let Err(error) = retired.await {
+                tracing::debug!(%error, "could not retire at shutdown");
+            }
+            finish(&inner, container, inner.config.timeouts.stop * 2, why, done).await;
+        });
+    }
+    removals.join_all().await;
+    remove_unknown(inner).await;
+}
+
+async fn remove_unknown(inner: &Inner) {
+    for (id, _) in inner.runtime.list().await.unwrap_or_default() {
+        if let Err(error) = inner.runtime.remove(&id, inner.config.timeouts.stop).await {
+            tracing::warn!(container = %id, %error, "could not remove a container");
+        }
+    }
+}
+
+fn failure(container: ContainerId, reason: String, log_tail: Vec<String>) -> RecentFailure {
+    RecentFailure {
+        at: unix_ms(),
+        container,
+        reason,
+        log_tail,
+    }
+}

@@ -1,0 +1,76 @@
+//! A warm pool of Claude Code containers, as a library.
+//!
+//! A container counts as warm only when `claude` in it has booted and answers. Claiming one binds
+//! it to a session; a prompt sent into the session comes back as a stream of reply events that
+//! ends with exactly one `completed` or `failed`; when the session ends its container is
+//! destroyed.
+//!
+//! ```no_run
+//! # async fn example(parts: ccpool::PoolParts) -> Result<(), Box<dyn std::error::Error>> {
+//! use ccpool::{ClaimRequest, Event, Pool, Prompt};
+//! use futures::StreamExt;
+//!
+//! let pool = Pool::start(parts).await?;
+//! let claimed = pool.claim(ClaimRequest::default()).await?;
+//! let mut turn = pool.send(&claimed.session, Prompt::text("hello")).await?;
+//! while let Some(event) = turn.events.next().await {
+//!     match event?.event.event {
+//!         Event::TextDelta { text, .. } => print!("{text}"),
+//!         Event::Failed(failed) => eprintln!("{}: {}", failed.kind, failed.message),
+//!         _ => {}
+//!     }
+//! }
+//! pool.end(&claimed.session).await?;
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! Inside, things point one way: [`Pool`] → reconciler and claim → [`plan`] (pure), with two edges,
+//! [`runtime::Runtime`] and [`store::Store`].
+
+pub mod config;
+pub mod image;
+pub mod plan;
+pub mod refill;
+pub mod runtime;
+pub mod store;
+
+mod claim;
+mod clock;
+mod conclude;
+mod container;
+mod embedded;
+mod error;
+mod events;
+mod execute;
+mod health;
+mod hub;
+mod info;
+mod launch;
+mod pool;
+mod program_path;
+mod prompt;
+mod reconcile;
+mod redis_address;
+mod session;
+mod token;
+
+pub use ccpool_protocol as protocol;
+pub use ccpool_protocol::{
+    AgentId, ContainerId, Event, FailureKind, ReplyEvent, SessionId, TurnId,
+};
+pub use claim::{ClaimRequest, Claimed};
+pub use container::{Activity, Container};
+pub use embedded::{EmbeddedError, EmbeddedRedis};
+pub use error::PoolError;
+pub use events::{EventId, EventIdError, EventStream, StreamedEvent};
+pub use info::{
+    Caller, Check, ContainerInfo, Counts, Health, HealthStatus, Limits, PoolSnapshot,
+    RecentFailure, SessionInfo,
+};
+pub use pool::{Pool, PoolParts};
+pub use program_path::on_path;
+pub use prompt::Prompt;
+pub use redis_address::{AddressError, CONTAINER_SOCKET_DIR, RedisAddress};
+pub use session::Turn;
+pub use token::Token;

@@ -1,0 +1,199 @@
+//! The pool: what the rest of a program holds.
+
+use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::fmt;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use ccpool_protocol::keys::Keys;
+use ccpool_protocol::{ContainerId, SessionId};
+use tokio::sync::{Notify, watch};
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::config::Config;
+use crate::error::PoolError;
+use crate::hub::Hub;
+use crate::info::{Counts, RecentFailure};
+use crate::launch::Launcher;
+use crate::reconcile::Reconciler;
+use crate::redis_address::RedisAddress;
+use crate::runtime::Runtime;
+use crate::store::{RedisStore, Store};
+
+/// Failures that are remembered.
+const FAILURES: usize = 20;
+
+/// What a pool is made of.
+#[derive(Debug)]
+pub struct PoolParts {
+    /// The configuration.
+    pub config: Arc<Config>,
+    /// Where containers run.
+    pub runtime: Arc<dyn Runtime>,
+    /// Where Redis is.
+    pub redis: RedisAddress,
+    /// The gateway's MCP address as seen from containers. Without one, containers have no tools of
+    /// the gateway's, and a container is warm once `claude` answers.
+    pub mcp_url: Option<String>,
+    /// Environment for `claude`: the model's credential and address. The configuration's
+    /// `claude.env` goes before it.
+    pub credentials: BTreeMap<String, String>,
+}
+
+/// A running pool. Clones are handles to the same one.
+#[derive(Clone)]
+pub struct Pool {
+    pub(crate) inner: Arc<Inner>,
+}
+
+pub(crate) struct Inner {
+    pub(crate) config: Arc<Config>,
+    pub(crate) runtime: Arc<dyn Runtime>,
+    pub(crate) store: Arc<dyn Store>,
+    pub(crate) hub: Hub,
+    pub(crate) keys: Keys,
+    pub(crate) launcher: Launcher,
+    /// A container's tools must be listed before it is warm.
+    pub(crate) tools_required: bool,
+    /// Something has changed: look again.
+    pub(crate) nudge: Notify,
+    /// A container may be claimable that was not: waiting claims try again.
+    pub(crate) freed: Notify,
+    pub(crate) waiting: AtomicUsize,
+    pub(crate) draining: AtomicBool,
+    /// What the reconciler saw last; rises with every look.
+    pub(crate) seen: watch::Sender<Seen>,
+    failures: Mutex<VecDeque<RecentFailure>>,
+    pub(crate) stop: CancellationToken,
+    pub(crate) tasks: TaskTracker,
+}
+
+/// What the reconciler saw last.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Seen {
+    pub(crate) looks: u64,
+    pub(crate) counts: Counts,
+    /// Why no container can be started at the moment.
+    pub(crate) trouble: Option<String>,
+    pub(crate) names: HashMap<ContainerId, Option<SessionId>>,
+}
+
+impl Pool {
+    /// Connects to Redis and begins to keep containers. Returns at once after that;
+    /// [`wait_warm`](Self::wait_warm) waits for containers.
+    ///
+    /// # Errors
+    /// When Redis does not answer. A runtime that does not is shown in health, and tried again.
+    pub async fn start(parts: PoolParts) -> Result<Self, PoolError> {
+        let PoolParts {
+            config,
+            runtime,
+            redis,
+            mcp_url,
+            credentials,
+        } = parts;
+        let invalid = |error: &dyn fmt::Display| PoolError::InvalidRequest(error.to_string());
+        let info = redis.connection_info().map_err(|error| invalid(&error))?;
+        let keys = Keys::new(config.redis.key_prefix.clone());
+        let buffer = config.redis.output_buffer as usize;
+        let store = RedisStore::connect(info.clone(), keys.clone(), buffer).await?;
+        let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());
+        let hub = Hub::start(info, &tasks, stop.clone()).map_err(|error| invalid(&error))?;
+        let inner = Arc::new(Inner {
+            launcher: Launcher::new(&config, &redis, mcp_url.clone(), &credentials),
+            tools_required: mcp_url.is_some(),
+            config,
+            runtime,
+            store: Arc::new(store),
+            hub,
+            keys,
+            nudge: Notify::new(),
+            freed: Notify::new(),
+            waiting: AtomicUsize::new(0),
+            draining: AtomicBool::new(false),
+            seen: watch::channel(Seen::default()).0,
+            failures: Mutex::default(),
+            stop,
+            tasks,
+        });
+        let reconciler = Reconciler::new(Arc::clone(&inner));
+        let stop = inner.stop.clone();
+        inner.tasks.spawn(async move { reconciler.run(stop).await });
+        Ok(Self { inner })
+    }
+
+    /// Waits until `count` containers are claimable.
+    ///
+    /// # Errors
+    /// `Exhausted` when they are not in time, with what is known of the reason.
+    pub async fn wait_warm(&self, count: usize, timeout: Duration) -> Result<(), PoolError> {
+        let mut seen = self.inner.seen.subscribe();
+        let enough = seen.wait_for(|seen| seen.counts.warm >= count);
+        if let Ok(Ok(_)) = tokio::time::timeout(timeout, enough).await {
+            return Ok(());
+        }
+        let newest = self
+            .inner
+            .failures()
+            .into_iter()
+            .next_back()
+            .map(|failure| failure.reason);
+        let trouble = self.inner.seen.borrow().trouble.clone().or(newest);
+        let why = trouble.map_or(String::new(), |trouble| format!(": {trouble}"));
+        Err(PoolError::Exhausted {
+            message: format!("no {count} warm containers within {timeout:?}{why}"),
+            retry_after: Duration::from_secs(1),
+        })
+    }
+
+    /// Stops claiming and lets containers go, those with a running turn after it; or goes back to
+    /// normal.
+    pub fn drain(&self, on: bool) {
+        self.inner.draining.store(on, Ordering::Relaxed);
+        self.inner.nudge.notify_one();
+    }
+
+    /// Ends everything: no new claims, turns may finish until the deadline, then all containers
+    /// are removed.
+    pub async fn shutdown(&self, deadline: Duration) {
+        let deadline = Instant::now() + deadline;
+        self.drain(true);
+        let looked = self.inner.seen.borrow().looks;
+        let mut seen = self.inner.seen.subscribe();
+        let gone = seen.wait_for(|seen| seen.looks > looked + 1 && seen.counts.total == 0);
+        // At the deadline what is left is removed below.
+        let _ = tokio::time::timeout_at(deadline, gone).await;
+        self.inner.stop.cancel();
+        self.inner.tasks.close();
+        self.inner.tasks.wait().await;
+        crate::execute::remove_all(&self.inner).await;
+    }
+}
+
+impl Inner {
+    pub(crate) fn failures(&self) -> VecDeque<RecentFailure> {
+        self.failures
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
+    }
+
+    pub(crate) fn remember(&self, failure: RecentFailure) {
+        let mut failures = self.failures.lock().unwrap_or_else(PoisonError::into_inner);
+        if failures.len() == FAILURES {
+            failures.pop_front();
+        }
+        failures.push_back(failure);
+    }
+}
+
+impl fmt::Debug for Pool {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Pool")
+            .field("runtime", &self.inner.runtime)
+            .finish_non_exhaustive()
+    }
+}

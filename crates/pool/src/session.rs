@@ -1,0 +1,212 @@
+//! What can be done with a claimed session.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use ccpool_protocol::control::Control;
+use ccpool_protocol::record::ContainerState;
+use ccpool_protocol::state::{SessionStatus, field};
+use ccpool_protocol::{SessionId, TurnId};
+
+use crate::error::PoolError;
+use crate::events::{EventId, EventStream, From, Reader};
+use crate::info::SessionInfo;
+use crate::pool::Pool;
+use crate::prompt::Prompt;
+use crate::store::{Condition, PushOutcome, Retired};
+
+/// A prompt that was taken, and what answers it.
+#[derive(Debug)]
+pub struct Turn {
+    /// Its name.
+    pub turn: TurnId,
+    /// The idempotency key was seen before: this is the turn that it brought then.
+    pub repeated: bool,
+    /// Everything that answers it; ends with the terminal event.
+    pub events: EventStream,
+}
+
+impl Pool {
+    /// Sends a prompt.
+    ///
+    /// # Errors
+    /// `InvalidRequest` for an empty prompt, `UnknownSession`, `Unavailable`.
+    pub async fn send(&self, session: &SessionId, prompt: Prompt) -> Result<Turn, PoolError> {
+        let key = prompt.idempotency_key.clone();
+        let (turn, item) = prompt.into_item()?;
+        let item = serde_json::to_string(&item).map_err(|e| PoolError::Internal(e.to_string()))?;
+        let inner = &*self.inner;
+        let kept = inner.config.timeouts.retain.max(Duration::from_secs(1));
+        // Listening begins before the push: nothing that answers it can be missed.
+        let signals = inner
+            .hub
+            .subscribe(&inner.keys.session(session).output)
+            .await?;
+        let idempotency = key.as_deref().map(|key| (key, kept));
+        let (turn, repeated, from) =
+            match inner.store.push(session, &turn, &item, idempotency).await? {
+                PushOutcome::Pushed { seq } => (turn, false, From::Seq(seq)),
+                PushOutcome::Repeated(turn) => (turn, true, From::Buffer),
+                PushOutcome::Unknown => return Err(PoolError::UnknownSession(session.clone())),
+            };
+        tracing::info!(%session, %turn, repeated, "prompt");
+        let store = Arc::clone(&inner.store);
+        let reader = Reader::new(store, session.clone(), signals, Some(turn.clone()), from);
+        Ok(Turn {
+            turn,
+            repeated,
+            events: reader.into_stream(),
+        })
+    }
+
+    /// Everything that happens in a session after `after`, or from now on; ends with the session.
+    ///
+    /// # Errors
+    /// `UnknownSession`, `Unavailable`.
+    pub async fn events(
+        &self,
+        session: &SessionId,
+        after: Option<EventId>,
+    ) -> Result<EventStream, PoolError> {
+        self.read(session, None, after).await
+    }
+
+    /// One turn, from its beginning as far as the buffer has it, after `after`; ends with its
+    /// terminal event.
+    ///
+    /// # Errors
+    /// `UnknownSession`, `Unavailable`.
+    pub async fn turn_events(
+        &self,
+        session: &SessionId,
+        turn: &TurnId,
+        after: Option<EventId>,
+    ) -> Result<EventStream, PoolError> {
+        self.read(session, Some(turn.clone()), after).await
+    }
+
+    async fn read(
+        &self,
+        session: &SessionId,
+        only: Option<TurnId>,
+        after: Option<EventId>,
+    ) -> Result<EventStream, PoolError> {
+        let inner = &*self.inner;
+        let signals = inner
+            .hub
+            .subscribe(&inner.keys.session(session).output)
+            .await?;
+        let state = inner.store.session_state(session).await?;
+        if !state.contains_key(field::STATUS) {
+            return Err(PoolError::UnknownSession(session.clone()));
+        }
+        let from = match (after, &only) {
+            (Some(id), _) => From::Event(id),
+            (None, Some(_)) => From::Buffer,
+            (None, None) => From::Seq(
+                state
+                    .get(field::SEQ)
+                    .and_then(|seq| seq.parse().ok())
+                    .unwrap_or(0),
+            ),
+        };
+        let store = Arc::clone(&inner.store);
+        Ok(Reader::new(store, session.clone(), signals, only, from).into_stream())
+    }
+
+    /// Ends the running turn; the session takes the next prompt. Without a running turn nothing
+    /// happens.
+    ///
+    /// # Errors
+    /// `UnknownSession`, `Unavailable`.
+    pub async fn interrupt(&self, session: &SessionId) -> Result<(), PoolError> {
+        self.control(session, &Control::Interrupt).await
+    }
+
+    /// Tells a live session something.
+    ///
+    /// # Errors
+    /// `UnknownSession`, `Unavailable`.
+    pub async fn control(&self, session: &SessionId, control: &Control) -> Result<(), PoolError> {
+        self.live(session).await?;
+        let heard = self
+            .inner
+            .store
+            .control(session, &control.to_json())
+            .await?;
+        if heard == 0 {
+            return Err(PoolError::Unavailable {
+                what: format!("the container of `{session}` does not listen at the moment"),
+                mend: "try again; its wrapper is connecting to Redis".to_owned(),
+                source: None,
+            });
+        }
+        Ok(())
+    }
+
+    /// Ends a session: a running turn is interrupted, the container destroyed. Returns once it is
+    /// gone.
+    ///
+    /// # Errors
+    /// `UnknownSession`, `Unavailable`.
+    pub async fn end(&self, session: &SessionId) -> Result<(), PoolError> {
+        let inner = &*self.inner;
+        let live = inner.store.sessions().await?;
+        let found = live.into_iter().find(|(live, _)| live == session);
+        let Some((_, container)) = found else {
+            return Err(PoolError::UnknownSession(session.clone()));
+        };
+        let (to, reason) = (ContainerState::Draining, "the session was ended");
+        let retired = inner
+            .store
+            .retire(&container, to, reason, Condition::Serves(session))
+            .await?;
+        if retired == Retired::Gone {
+            return Err(PoolError::UnknownSession(session.clone()));
+        }
+        let mut seen = inner.seen.subscribe();
+        inner.nudge.notify_one();
+        // The reconciler has removed it, and whatever happens to the runtime, says so.
+        let patience = inner.config.timeouts.stop * 2 + Duration::from_secs(30);
+        let gone = seen.wait_for(|seen| seen.looks > 0 && !seen.names.contains_key(&container));
+        match tokio::time::timeout(patience, gone).await {
+            Ok(Ok(_)) => Ok(()),
+            Ok(Err(_)) | Err(_) => Err(PoolError::Unavailable {
+                what: format!("the container of `{session}` is not gone yet"),
+                mend: "it is on its way out; see `ccpool status`".to_owned(),
+                source: None,
+            }),
+        }
+    }
+
+    /// One session, live or ended.
+    ///
+    /// # Errors
+    /// `UnknownSession`, `Unavailable`.
+    pub async fn session(&self, session: &SessionId) -> Result<SessionInfo, PoolError> {
+        let state = self.inner.store.session_state(session).await?;
+        SessionInfo::from_state(session.clone(), &state)
+            .ok_or_else(|| PoolError::UnknownSession(session.clone()))
+    }
+
+    /// All live sessions.
+    ///
+    /// # Errors
+    /// `Unavailable`.
+    pub async fn sessions(&self) -> Result<Vec<SessionInfo>, PoolError> {
+        let mut sessions = Vec::new();
+        for (session, _) in self.inner.store.sessions().await? {
+            let state = self.inner.store.session_state(&session).await?;
+            sessions.extend(SessionInfo::from_state(session, &state));
+        }
+        Ok(sessions)
+    }
+
+    async fn live(&self, session: &SessionId) -> Result<(), PoolError> {
+        let info = self.session(session).await?;
+        match info.status {
+            SessionStatus::Ended => Err(PoolError::UnknownSession(session.clone())),
+            SessionStatus::Assigned | SessionStatus::Busy | SessionStatus::Draining => Ok(()),
+        }
+    }
+}

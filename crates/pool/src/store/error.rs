@@ -1,0 +1,55 @@
+//! What can go wrong with the shared state.
+
+use redis::RedisError;
+
+/// By what the caller can do about it.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// No connection, or no answer in time.
+    #[error("Redis cannot be reached: {}", brief(source))]
+    Unreachable {
+        #[source]
+        source: RedisError,
+    },
+    /// Redis answered something that ccpool does not understand.
+    #[error("Redis answered unexpectedly: {0}")]
+    Broken(String),
+}
+
+/// The first line of the client's error; it names addresses, never passwords.
+fn brief(error: &RedisError) -> String {
+    error
+        .to_string()
+        .lines()
+        .next()
+        .unwrap_or_default()
+        .to_owned()
+}
+
+impl StoreError {
+    /// Whether the same call can succeed later.
+    pub fn is_retryable(&self) -> bool {
+        matches!(self, Self::Unreachable { .. })
+    }
+}
+
+impl From<RedisError> for StoreError {
+    fn from(source: RedisError) -> Self {
+        let lost = source.is_io_error()
+            || source.is_timeout()
+            || source.is_connection_dropped()
+            || source.is_connection_refusal();
+        // A server that is still loading its data, or has no memory left, answers with a code.
+        let not_now = matches!(
+            source.code(),
+            Some(
+                "LOADING" | "BUSY" | "MASTERDOWN" | "READONLY" | "OOM" | "CLUSTERDOWN" | "TRYAGAIN"
+            )
+        );
+        if lost || not_now {
+            Self::Unreachable { source }
+        } else {
+            Self::Broken(brief(&source))
+        }
+    }
+}

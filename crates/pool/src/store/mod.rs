@@ -1,0 +1,10 @@
+//! The pool's shared state: what gateways decide together, in Redis.
+
+mod contract;
+mod error;
+mod redis_store;
+mod scripts;
+
+pub use contract::{ClaimOutcome, ClaimTerms, Condition, PushOutcome, Reserve, Retired, Store};
+pub use error::StoreError;
+pub use redis_store::RedisStore;

@@ -1,0 +1,9 @@
+//! The configuration as a person meets it: whole files, the environment, flags, and what is
+//! said about everything that is wrong.
+
+mod files;
+mod forms;
+mod noise;
+mod place;
+mod problems;
+mod sources;

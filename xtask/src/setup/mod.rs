@@ -1,0 +1,14 @@
+//! What tests and demo need, brought from this machine's own package sources.
+
+mod base_image;
+mod claude;
+mod docker_engine;
+mod image;
+mod packages;
+mod parts;
+mod privilege;
+pub(crate) mod program;
+mod redis;
+mod wrapper_binary;
+
+pub(crate) use parts::{Needs, Parts};
