@@ -11,15 +11,17 @@ use std::time::Duration;
 
 use ccpool::config::{Config, RedisTarget, RuntimeKind};
 use ccpool::runtime::ProcessRuntime;
-use ccpool::{
-    ClaimRequest, EmbeddedRedis, Event, Pool, PoolParts, Prompt, RedisAddress, on_path,
-};
+use ccpool::{ClaimRequest, EmbeddedRedis, Event, Pool, PoolParts, Prompt, RedisAddress, on_path};
 use futures::StreamExt;
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let dir = std::env::temp_dir().join(format!("ccpool-embed-{}", std::process::id()));
-    let mut config = Config { runtime: RuntimeKind::Process, data_dir: dir, ..Config::default() };
+    let mut config = Config {
+        runtime: RuntimeKind::Process,
+        data_dir: dir,
+        ..Config::default()
+    };
     config.redis.url = RedisTarget::Embedded;
     config.pool.min_warm = 1;
 
@@ -40,7 +42,10 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     pool.wait_warm(1, Duration::from_secs(30)).await?;
 
     let claimed = pool.claim(ClaimRequest::default()).await?;
-    eprintln!("claimed {} in {:.2} ms", claimed.container, claimed.claim_ms);
+    eprintln!(
+        "claimed {} in {:.2} ms",
+        claimed.container, claimed.claim_ms
+    );
     for prompt in std::env::args().skip(1) {
         let mut turn = pool.send(&claimed.session, Prompt::text(prompt)).await?;
         while let Some(event) = turn.events.next().await {

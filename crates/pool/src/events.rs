@@ -223,7 +223,7 @@ impl Reader {
         // First whether it has ended, then the buffer: what ended it is in there by then.
         let status = self.status().await?;
         let buffer = self.store.buffer(&self.session).await?;
-        let start = self.seen.or(self.known.map(|id| id.seq.saturating_sub(1)));
+        let start = self.seen.or(self.known.map(|id| id.seq));
         let mut first = true;
         for envelope in buffer.iter().filter_map(|text| Envelope::parse(text).ok()) {
             if self.seen.is_some_and(|seen| envelope.seq <= seen) {

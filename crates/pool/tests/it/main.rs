@@ -1,0 +1,14 @@
+//! The pool against a real Redis, with containers that exist only on paper: what their wrappers
+//! would say is said by the tests.
+
+#![expect(
+    clippy::disallowed_methods,
+    reason = "a test owns its tasks by waiting for them"
+)]
+
+mod claim;
+mod lifecycle;
+mod outage;
+mod reading;
+mod support;
+mod turns;

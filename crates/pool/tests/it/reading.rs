@@ -1,0 +1,130 @@
+//! Readers that come late, come back, or fall behind.
+
+use ccpool::{Event, EventId, SessionId, StreamedEvent};
+use redis::AsyncCommands;
+
+use crate::support::{World, config, next, rest, text_line};
+
+fn session() -> SessionId {
+    SessionId::new("s1").unwrap()
+}
+
+async fn claimed() -> World {
+    let mut world = World::new(config(1, 2)).await;
+    world.warm(1).await;
+    world.claim("s1").await;
+    world
+}
+
+fn text(event: &StreamedEvent) -> &str {
+    match &event.event.event {
+        Event::TextDelta { text, .. } => text,
+        other => panic!("{other:?} is no delta"),
+    }
+}
+
+#[tokio::test]
+async fn whoever_comes_back_goes_on_exactly_where_it_was() {
+    let mut world = claimed().await;
+    for seq in 1..=5 {
+        world.publish_text("s1", seq, "t1", &seq.to_string()).await;
+    }
+    let after = Some(EventId { seq: 2, part: 0 });
+    let mut events = world.pool.events(&session(), after).await.unwrap();
+    for expected in 3..=5u64 {
+        let event = next(&mut events).await;
+        assert_eq!(
+            (event.id.seq, text(&event)),
+            (expected, expected.to_string().as_str())
+        );
+    }
+    world.publish_text("s1", 6, "t1", "6").await;
+    assert_eq!(text(&next(&mut events).await), "6");
+}
+
+#[tokio::test]
+async fn what_the_buffer_no_longer_has_is_a_gap() {
+    let mut world = claimed().await;
+    for seq in 1..=6 {
+        world.publish_text("s1", seq, "t1", &seq.to_string()).await;
+    }
+    let buffer = world.session_keys("s1").output_buffer;
+    let () = world.connection.ltrim(buffer, -2, -1).await.unwrap();
+    let after = Some(EventId { seq: 2, part: 0 });
+    let mut events = world.pool.events(&session(), after).await.unwrap();
+    assert_eq!(
+        next(&mut events).await.event.event,
+        Event::Gap { from: 3, to: 4 }
+    );
+    assert_eq!(text(&next(&mut events).await), "5");
+    assert_eq!(text(&next(&mut events).await), "6");
+}
+
+/// Published past the channel, as when the connection was away: found in the buffer.
+#[tokio::test]
+async fn what_was_missed_on_the_channel_comes_from_the_buffer() {
+    let mut world = claimed().await;
+    let mut events = world.pool.events(&session(), None).await.unwrap();
+    world.publish_text("s1", 1, "t1", "1").await;
+    assert_eq!(text(&next(&mut events).await), "1");
+    let keys = world.session_keys("s1");
+    for seq in 2..=3 {
+        let line = text_line(&seq.to_string());
+        let json = format!(r#"{{"seq":{seq},"turn":"t1","at":1,"line":{line}}}"#);
+        let () = world
+            .connection
+            .rpush(&keys.output_buffer, json)
+            .await
+            .unwrap();
+    }
+    world.publish_text("s1", 4, "t1", "4").await;
+    for expected in ["2", "3", "4"] {
+        assert_eq!(text(&next(&mut events).await), expected);
+    }
+}
+
+/// More than the channel holds, and messages too large for it, while the reader does not read.
+#[tokio::test]
+async fn a_reader_that_fell_behind_gets_everything_once() {
+    let mut world = claimed().await;
+    let mut events = world.pool.events(&session(), None).await.unwrap();
+    let large = "x".repeat(100_000);
+    for seq in 1..=400u64 {
+        let said = if seq % 100 == 0 {
+            large.clone()
+        } else {
+            seq.to_string()
+        };
+        world.publish_text("s1", seq, "t1", &said).await;
+    }
+    world.publish_completed("s1", 401, "t1", "done").await;
+    for expected in 1..=400u64 {
+        let event = next(&mut events).await;
+        assert_eq!(
+            event.id,
+            EventId {
+                seq: expected,
+                part: 0
+            }
+        );
+        assert_eq!(text(&event).len() > 1000, expected % 100 == 0);
+    }
+    assert!(next(&mut events).await.event.event.is_terminal());
+}
+
+#[tokio::test]
+async fn the_stream_of_a_session_ends_with_it() {
+    let mut world = claimed().await;
+    let events = world.pool.events(&session(), None).await.unwrap();
+    world.publish_text("s1", 1, "t1", "last words").await;
+    world.pool.end(&session()).await.unwrap();
+    let names: Vec<_> = rest(events).await.iter().map(Event::type_name).collect();
+    assert_eq!(names, ["text_delta"]);
+    assert!(
+        world
+            .pool
+            .events(&"nobody".parse().unwrap(), None)
+            .await
+            .is_err()
+    );
+}

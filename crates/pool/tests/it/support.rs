@@ -1,0 +1,223 @@
+//! A pool with a real Redis and a fake runtime, and a puppet in place of each wrapper.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use ccpool::config::{Config, RedisTarget};
+use ccpool::protocol::envelope::Envelope;
+use ccpool::protocol::event::Completed;
+use ccpool::protocol::keys::{Keys, SessionKeys};
+use ccpool::protocol::line::WrapperLine;
+use ccpool::runtime::FakeRuntime;
+use ccpool::{
+    ClaimRequest, ContainerId, EmbeddedRedis, Event, EventStream, Pool, PoolParts, RedisAddress,
+    SessionId, StreamedEvent, TurnId,
+};
+use futures::StreamExt;
+use redis::AsyncCommands;
+use redis::aio::MultiplexedConnection;
+use serde_json::value::RawValue;
+use tempfile::TempDir;
+
+/// Longer than anything here takes, even on a busy machine.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
+
+pub(crate) struct World {
+    pub(crate) pool: Pool,
+    pub(crate) runtime: Arc<FakeRuntime>,
+    pub(crate) keys: Keys,
+    pub(crate) redis: EmbeddedRedis,
+    pub(crate) connection: MultiplexedConnection,
+    _dir: TempDir,
+}
+
+/// A pool of `min_warm`/`max_total` whose health interval is short.
+pub(crate) fn config(min_warm: u32, max_total: u32) -> Config {
+    let mut config = Config::default();
+    config.redis.url = RedisTarget::Embedded;
+    config.pool.min_warm = min_warm;
+    config.pool.max_total = max_total;
+    config.timeouts.health_interval = Duration::from_millis(200);
+    config.timeouts.stop = Duration::from_millis(100);
+    config
+}
+
+impl World {
+    pub(crate) async fn new(config: Config) -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let redis = EmbeddedRedis::start(dir.path()).await.unwrap();
+        let address = RedisAddress::resolve(&config, Some(redis.socket()), None).unwrap();
+        let client = redis::Client::open(address.url.expose()).unwrap();
+        let connection = client.get_multiplexed_async_connection().await.unwrap();
+        let runtime = Arc::new(FakeRuntime::default());
+        let keys = Keys::new(config.redis.key_prefix.clone());
+        let parts = PoolParts {
+            config: Arc::new(config),
+            runtime: Arc::<FakeRuntime>::clone(&runtime),
+            redis: address,
+            mcp_url: None,
+            credentials: BTreeMap::new(),
+        };
+        let pool = Pool::start(parts).await.unwrap();
+        Self {
+            pool,
+            runtime,
+            keys,
+            redis,
+            connection,
+            _dir: dir,
+        }
+    }
+
+    /// Lets every container that is being created become ready, until `count` are warm.
+    pub(crate) async fn warm(&mut self, count: usize) {
+        let deadline = tokio::time::Instant::now() + PATIENCE;
+        while self.pool.snapshot().await.unwrap().counts.warm < count {
+            assert!(
+                tokio::time::Instant::now() < deadline,
+                "{:?}",
+                self.pool.snapshot().await
+            );
+            for container in self.containers().await {
+                self.report_ready(&container).await;
+            }
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    }
+
+    pub(crate) async fn containers(&mut self) -> Vec<ContainerId> {
+        let ids: Vec<String> = self
+            .connection
+            .smembers(self.keys.containers())
+            .await
+            .unwrap();
+        ids.into_iter()
+            .map(|id| ContainerId::new(id).unwrap())
+            .collect()
+    }
+
+    /// What a wrapper writes once `claude` answers, and with every heartbeat.
+    pub(crate) async fn report_ready(&mut self, container: &ContainerId) {
+        let now = now();
+        let report = [("registeredAt", now), ("readyAt", now), ("heartbeat", now)];
+        let key = self.keys.container(container).report;
+        let () = self.connection.hset_multiple(key, &report).await.unwrap();
+        let () = self
+            .connection
+            .publish(self.keys.events(), container.as_str())
+            .await
+            .unwrap();
+    }
+
+    pub(crate) async fn claim(&self, session: &str) -> ContainerId {
+        let session = Some(SessionId::new(session).unwrap());
+        let claimed = self
+            .pool
+            .claim(ClaimRequest {
+                session,
+                ..ClaimRequest::default()
+            })
+            .await;
+        claimed.unwrap().container
+    }
+
+    pub(crate) fn session_keys(&self, session: &str) -> SessionKeys {
+        self.keys.session(&SessionId::new(session).unwrap())
+    }
+
+    /// Publishes a line as a wrapper does: buffer, state, channel.
+    pub(crate) async fn publish(&mut self, session: &str, seq: u64, turn: &str, line: &str) {
+        let keys = self.session_keys(session);
+        let envelope = Envelope {
+            seq,
+            turn: TurnId::new(turn).unwrap(),
+            at: now(),
+            line: RawValue::from_string(line.to_owned()).unwrap(),
+        };
+        let json = envelope.to_json();
+        let () = redis::pipe()
+            .atomic()
+            .rpush(&keys.output_buffer, &json)
+            .hset(&keys.state, "seq", seq)
+            .publish(&keys.output, &json)
+            .query_async(&mut self.connection)
+            .await
+            .unwrap();
+    }
+
+    pub(crate) async fn publish_text(&mut self, session: &str, seq: u64, turn: &str, text: &str) {
+        self.publish(session, seq, turn, &text_line(text)).await;
+    }
+
+    pub(crate) async fn publish_completed(
+        &mut self,
+        session: &str,
+        seq: u64,
+        turn: &str,
+        text: &str,
+    ) {
+        let completed = Completed {
+            text: text.to_owned(),
+            ..Completed::default()
+        };
+        let event = Event::Completed(Box::new(completed));
+        self.publish(
+            session,
+            seq,
+            turn,
+            &WrapperLine::Terminal { event }.to_json(),
+        )
+        .await;
+    }
+
+    /// Waits until the pool looks as wanted.
+    pub(crate) async fn until(&self, what: &str, holds: impl Fn(&ccpool::PoolSnapshot) -> bool) {
+        let deadline = tokio::time::Instant::now() + PATIENCE;
+        loop {
+            let snapshot = self.pool.snapshot().await.unwrap();
+            if holds(&snapshot) {
+                return;
+            }
+            assert!(
+                tokio::time::Instant::now() < deadline,
+                "not in time: {what}: {snapshot:?}"
+            );
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    }
+}
+
+pub(crate) fn text_line(text: &str) -> String {
+    serde_json::json!({
+        "type": "stream_event",
+        "event": {"type": "content_block_delta", "index": 0,
+                  "delta": {"type": "text_delta", "text": text}},
+    })
+    .to_string()
+}
+
+pub(crate) fn now() -> u64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
+    u64::try_from(since.as_millis()).unwrap()
+}
+
+/// The next event, which must come.
+pub(crate) async fn next(events: &mut EventStream) -> StreamedEvent {
+    let next = tokio::time::timeout(PATIENCE, events.next()).await;
+    next.expect("an event in time").expect("an event").unwrap()
+}
+
+/// Everything up to the end of the stream.
+pub(crate) async fn rest(mut events: EventStream) -> Vec<Event> {
+    let mut all = Vec::new();
+    let read = async {
+        while let Some(event) = events.next().await {
+            all.push(event.unwrap().event.event);
+        }
+    };
+    tokio::time::timeout(PATIENCE, read)
+        .await
+        .expect("the stream ends");
+    all
+}
