@@ -9,6 +9,7 @@
 mod claim;
 mod lifecycle;
 mod outage;
+mod planning;
 mod reading;
 mod support;
 mod turns;
