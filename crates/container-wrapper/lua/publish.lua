@@ -1,0 +1,58 @@
+-- Applies one batch of a session's output, once.
+--
+-- KEYS[1]  output_buffer   list of envelopes, newest last
+-- KEYS[2]  output          channel
+-- KEYS[3]  state           hash
+-- KEYS[4]  result          string
+-- KEYS[5]  inflight        list of items that are being worked on
+--
+-- ARGV[1]  number of the batch; rises by one
+-- ARGV[2]  how many envelopes the buffer keeps
+-- ARGV[3]  the newest turn's ending, or empty for no change
+-- ARGV[4]  E: how many envelopes follow
+-- ARGV[5]  F: how many state fields follow, each as name and value
+-- ARGV[6]  R: how many items are removed from inflight
+-- ARGV[7…] E envelopes, 2 * F names and values, R items
+--
+-- Returns 1 when the batch was applied, 0 when it had been applied before (its answer was lost).
+-- A state without a batch number accepts any: Redis was emptied, or the session is new.
+
+local batch = tonumber(ARGV[1])
+local keep = tonumber(ARGV[2])
+local envelopes = tonumber(ARGV[4])
+local fields = tonumber(ARGV[5])
+local removals = tonumber(ARGV[6])
+if not (batch and keep and envelopes and fields and removals)
+    or #ARGV ~= 6 + envelopes + 2 * fields + removals then
+  return redis.error_reply('publish: malformed batch')
+end
+
+local done = tonumber(redis.call('HGET', KEYS[3], 'batch') or '')
+if done and batch <= done then
+  return 0
+end
+
+local at = 7
+for i = at, at + envelopes - 1 do
+  redis.call('RPUSH', KEYS[1], ARGV[i])
+end
+if envelopes > 0 then
+  redis.call('LTRIM', KEYS[1], -keep, -1)
+end
+at = at + envelopes
+for i = at, at + 2 * fields - 1, 2 do
+  redis.call('HSET', KEYS[3], ARGV[i], ARGV[i + 1])
+end
+redis.call('HSET', KEYS[3], 'batch', ARGV[1])
+if ARGV[3] ~= '' then
+  redis.call('SET', KEYS[4], ARGV[3], 'KEEPTTL')
+end
+at = at + 2 * fields
+for i = at, at + removals - 1 do
+  redis.call('LREM', KEYS[5], 1, ARGV[i])
+end
+-- Last, so that whoever hears of an envelope finds it in the buffer.
+for i = 7, 7 + envelopes - 1 do
+  redis.call('PUBLISH', KEYS[2], ARGV[i])
+end
+return 1

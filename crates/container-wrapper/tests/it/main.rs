@@ -1,0 +1,8 @@
+//! The wrapper with real parts: real Redis, the real `claude`, and a scripted model.
+
+mod access;
+mod boot;
+mod outage;
+mod stop;
+mod support;
+mod turns;
