@@ -3,7 +3,7 @@
 -- KEYS: 1 set of containers, 2 sorted set of warm containers, 3 hash of live sessions,
 --       4 record, 5 report, 6 inbox of the container,
 --       7.. (with a session) set of the agent's sessions, state of the session, its other keys
--- ARGV: 1 container, 2 session or "", 3 how long its keys stay, in ms
+-- ARGV: 1 container, 2 session or "", 3 how long its keys stay, in ms, 4 its output channel or ""
 -- Returns: "ok"
 redis.call('SREM', KEYS[1], ARGV[1])
 redis.call('ZREM', KEYS[2], ARGV[1])
@@ -17,5 +17,7 @@ if ARGV[2] ~= '' and redis.call('HGET', KEYS[3], ARGV[2]) == ARGV[1] then
   for i = 8, #KEYS do
     redis.call('PEXPIRE', KEYS[i], ARGV[3])
   end
+  -- Readers need not wait for a look at the state to know.
+  redis.call('PUBLISH', ARGV[4], 'ended')
 end
 return 'ok'

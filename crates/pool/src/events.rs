@@ -209,6 +209,8 @@ impl Reader {
     /// An envelope from the channel: the next one, an old one, or a sign that some were missed.
     fn take(&mut self, text: &str) {
         let Ok(envelope) = Envelope::parse(text) else {
+            // The word that the session has ended.
+            self.behind = true;
             return;
         };
         match self.seen {

@@ -41,7 +41,9 @@ pub(crate) async fn reserve(inner: &Inner, print: &str) -> Result<Option<Launch>
     let container = ContainerId::from_random(rand::random());
     let token = Token::mint(&container);
     let cap = inner.config.pool.max_total as usize;
-    let launch = inner.launcher.launch(container, &token, print);
+    let launch = inner
+        .launcher
+        .launch(container, &token, &inner.pool_id, print);
     match inner
         .store
         .reserve(&launch.container, cap, print, &token.hash())
@@ -260,7 +262,7 @@ pub(crate) async fn remove_all(inner: &Arc<Inner>) {
 }
 
 async fn remove_unknown(inner: &Inner) {
-    for (id, _) in inner.runtime.list().await.unwrap_or_default() {
+    for (id, _) in inner.runtime.list(&inner.pool_id).await.unwrap_or_default() {
         if let Err(error) = inner.runtime.remove(&id, inner.config.timeouts.stop).await {
             tracing::warn!(container = %id, %error, "could not remove a container");
         }

@@ -36,6 +36,10 @@ impl Launcher {
         credentials: &BTreeMap<String, String>,
     ) -> Self {
         let mut env = credentials.clone();
+        if config.runtime == RuntimeKind::Docker {
+            let docker = config.docker.env.iter();
+            env.extend(docker.map(|(name, value)| (name.clone(), value.expose().to_owned())));
+        }
         let configured = config.claude.env.iter();
         env.extend(configured.map(|(name, value)| (name.clone(), value.expose().to_owned())));
         let docker = config.runtime == RuntimeKind::Docker;
@@ -88,7 +92,13 @@ impl Launcher {
     }
 
     /// A launch for a new container.
-    pub(crate) fn launch(&self, container: ContainerId, token: &Token, print: &str) -> Launch {
+    pub(crate) fn launch(
+        &self,
+        container: ContainerId,
+        token: &Token,
+        pool: &str,
+        print: &str,
+    ) -> Launch {
         let mut boot = self.boot.clone();
         boot.container = container.clone();
         if let Some(folder) = self
@@ -106,6 +116,7 @@ impl Launcher {
         });
         Launch {
             container,
+            pool: pool.to_owned(),
             fingerprint: print.to_owned(),
             boot,
         }
@@ -175,7 +186,8 @@ mod tests {
             .env
             .insert("ANTHROPIC_API_KEY".into(), Secret::new("sk-other-fake"));
         let container = ContainerId::from_random(1);
-        let launch = launcher(&config).launch(container.clone(), &Token::mint(&container), "print");
+        let launch =
+            launcher(&config).launch(container.clone(), &Token::mint(&container), "pool", "print");
         assert_eq!(launch.boot.claude.env["ANTHROPIC_API_KEY"], "sk-other-fake");
         assert_eq!(launch.boot.container, container);
         assert!(

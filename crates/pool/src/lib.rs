@@ -45,6 +45,7 @@ mod events;
 mod execute;
 mod health;
 mod hub;
+mod identity;
 mod info;
 mod launch;
 mod pool;

@@ -16,6 +16,7 @@ use tokio_util::task::TaskTracker;
 use crate::config::Config;
 use crate::error::PoolError;
 use crate::hub::Hub;
+use crate::identity::Proposal;
 use crate::info::{Counts, RecentFailure};
 use crate::launch::Launcher;
 use crate::reconcile::Reconciler;
@@ -56,6 +57,9 @@ pub(crate) struct Inner {
     pub(crate) hub: Hub,
     pub(crate) keys: Keys,
     pub(crate) launcher: Launcher,
+    /// By which the containers of this pool are found; see [`crate::identity`].
+    pub(crate) pool_id: String,
+    _proposal: Proposal,
     /// A container's tools must be listed before it is warm.
     pub(crate) tools_required: bool,
     /// Something has changed: look again.
@@ -102,7 +106,11 @@ impl Pool {
         let store = RedisStore::connect(info.clone(), keys.clone(), buffer).await?;
         let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());
         let hub = Hub::start(info, &tasks, stop.clone()).map_err(|error| invalid(&error))?;
+        let proposal = Proposal::from_dir(&config.data_dir);
+        let pool_id = store.pool_id(&proposal.id).await?;
         let inner = Arc::new(Inner {
+            pool_id,
+            _proposal: proposal,
             launcher: Launcher::new(&config, &redis, mcp_url.clone(), &credentials),
             tools_required: mcp_url.is_some(),
             config,

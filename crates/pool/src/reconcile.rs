@@ -124,9 +124,11 @@ impl Reconciler {
             }
             Err(error) => self.in_trouble(&error),
         }
+        // An emptied Redis must not make strangers of our containers.
+        inner.store.pool_id(&inner.pool_id).await?;
         // Redis first: whatever it says has started is in the runtime's list, unless it is gone.
         let containers = inner.store.containers().await?;
-        let present = match inner.runtime.list().await {
+        let present = match inner.runtime.list(&inner.pool_id).await {
             Ok(present) => Some(present),
             Err(error) => {
                 self.in_trouble(&error);

@@ -17,6 +17,8 @@ use super::RuntimeError;
 pub struct Launch {
     /// Who it is.
     pub container: ContainerId,
+    /// Whose container it is, for its label.
+    pub pool: String,
     /// What it is made from, for its label.
     pub fingerprint: String,
     /// What its wrapper is told. Holds secrets.
@@ -76,11 +78,11 @@ pub trait Runtime: Send + Sync + fmt::Debug {
     /// When the runtime refuses.
     async fn rename(&self, container: &ContainerId, suffix: &str) -> Result<(), RuntimeError>;
 
-    /// All containers of this pool that exist, whoever started them.
+    /// All containers of `pool` that exist, whoever started them.
     ///
     /// # Errors
     /// When the runtime does not answer.
-    async fn list(&self) -> Result<BTreeMap<ContainerId, Presence>, RuntimeError>;
+    async fn list(&self, pool: &str) -> Result<BTreeMap<ContainerId, Presence>, RuntimeError>;
 
     /// Stops it in order, kills it after `grace`, removes it. One that is gone already is fine.
     ///

@@ -38,12 +38,14 @@ const CAPABILITIES: [&str; 3] = ["SETUID", "SETGID", "KILL"];
 /// How long one call to the Engine may take.
 const CALL_TIMEOUT_S: u64 = 60;
 
+/// How long another one's removal of a container is waited for.
+const REMOVAL_TIMEOUT: Duration = Duration::from_secs(10);
+
 /// The Docker Engine as a runtime.
 pub struct DockerRuntime {
     docker: Docker,
     image: String,
     prefix: String,
-    pool: String,
     network: String,
     host_config: HostConfig,
     env: Vec<String>,
@@ -74,7 +76,6 @@ impl DockerRuntime {
             docker,
             image: config.image.as_str().to_owned(),
             prefix: config.docker.container_prefix.clone(),
-            pool: config.redis.key_prefix.clone(),
             network: config.docker.network.clone(),
             host_config: host_config(config, socket_dir),
             env: config
@@ -136,16 +137,17 @@ impl DockerRuntime {
 
     /// The Engine's own id of a container; names change, this label does not.
     async fn find(&self, container: &ContainerId) -> Result<Option<String>, RuntimeError> {
-        let found = self.summaries(Some(container)).await?;
+        let found = self
+            .summaries(format!("{LABEL_CONTAINER}={container}"))
+            .await?;
         Ok(found.into_iter().next().and_then(|summary| summary.id))
     }
 
     async fn summaries(
         &self,
-        container: Option<&ContainerId>,
+        label: String,
     ) -> Result<Vec<bollard::models::ContainerSummary>, RuntimeError> {
-        let mut labels = vec![format!("{LABEL}=1"), format!("{LABEL_POOL}={}", self.pool)];
-        labels.extend(container.map(|id| format!("{LABEL_CONTAINER}={id}")));
+        let labels = vec![format!("{LABEL}=1"), label];
         let filters = HashMap::from([("label".to_owned(), labels)]);
         let options = ListContainersOptionsBuilder::new()
             .all(true)
@@ -155,6 +157,23 @@ impl DockerRuntime {
             .list_containers(Some(options))
             .await
             .map_err(|error| refused("list containers", &error))
+    }
+
+    async fn until_gone(&self, container: &ContainerId) -> Result<(), RuntimeError> {
+        let mut look = tokio::time::interval(Duration::from_millis(50));
+        let gone = async {
+            while self.find(container).await?.is_some() {
+                look.tick().await;
+            }
+            Ok(())
+        };
+        match tokio::time::timeout(REMOVAL_TIMEOUT, gone).await {
+            Ok(gone) => gone,
+            Err(_) => Err(RuntimeError::Refused {
+                action: "remove a container",
+                detail: format!("its removal is still in progress after {REMOVAL_TIMEOUT:?}"),
+            }),
+        }
     }
 
     async fn exit(&self, runtime_id: &str) -> Exit {
@@ -237,7 +256,7 @@ impl Runtime for DockerRuntime {
         env.push(format!("{}={}", boot::ENV, launch.boot.to_json()));
         let labels = HashMap::from([
             (LABEL.to_owned(), "1".to_owned()),
-            (LABEL_POOL.to_owned(), self.pool.clone()),
+            (LABEL_POOL.to_owned(), launch.pool.clone()),
             (LABEL_CONTAINER.to_owned(), launch.container.to_string()),
             (LABEL_FINGERPRINT.to_owned(), launch.fingerprint.clone()),
         ]);
@@ -282,9 +301,9 @@ impl Runtime for DockerRuntime {
             .map_err(|error| refused("rename a container", &error))
     }
 
-    async fn list(&self) -> Result<BTreeMap<ContainerId, Presence>, RuntimeError> {
+    async fn list(&self, pool: &str) -> Result<BTreeMap<ContainerId, Presence>, RuntimeError> {
         let mut present = BTreeMap::new();
-        for summary in self.summaries(None).await? {
+        for summary in self.summaries(format!("{LABEL_POOL}={pool}")).await? {
             let label = summary
                 .labels
                 .as_ref()
@@ -328,12 +347,14 @@ impl Runtime for DockerRuntime {
             .v(true)
             .build();
         match self.docker.remove_container(&id, Some(options)).await {
-            Ok(()) => Ok(()),
-            // Gone, or somebody else is removing it (409).
-            Err(DockerError::DockerResponseServerError {
-                status_code: 404 | 409,
-                ..
+            Ok(())
+            | Err(DockerError::DockerResponseServerError {
+                status_code: 404, ..
             }) => Ok(()),
+            // Somebody else is removing it; it is gone when they are done.
+            Err(DockerError::DockerResponseServerError {
+                status_code: 409, ..
+            }) => self.until_gone(container).await,
             Err(error) => Err(refused("remove a container", &error)),
         }
     }
@@ -359,10 +380,7 @@ impl Runtime for DockerRuntime {
         let filters = HashMap::from([
             ("type".to_owned(), vec!["container".to_owned()]),
             ("event".to_owned(), vec!["die".to_owned()]),
-            (
-                "label".to_owned(),
-                vec![format!("{LABEL_POOL}={}", self.pool)],
-            ),
+            ("label".to_owned(), vec![format!("{LABEL}=1")]),
         ]);
         let options = EventsOptionsBuilder::new().filters(&filters).build();
         let docker = self.docker.clone();

@@ -105,7 +105,7 @@ impl Runtime for FakeRuntime {
         Ok(())
     }
 
-    async fn list(&self) -> Result<BTreeMap<ContainerId, Presence>, RuntimeError> {
+    async fn list(&self, _pool: &str) -> Result<BTreeMap<ContainerId, Presence>, RuntimeError> {
         self.check().map(|state| state.containers.clone())
     }
 

@@ -172,7 +172,7 @@ impl Runtime for ProcessRuntime {
         Ok(())
     }
 
-    async fn list(&self) -> Result<BTreeMap<ContainerId, Presence>, RuntimeError> {
+    async fn list(&self, _pool: &str) -> Result<BTreeMap<ContainerId, Presence>, RuntimeError> {
         let presence = |running: &Running| match *running.exit.borrow() {
             Some(exit) => Presence::Exited(exit),
             None => Presence::Running,

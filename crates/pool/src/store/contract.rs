@@ -86,6 +86,9 @@ pub trait Store: Send + Sync + fmt::Debug {
     /// Whether Redis answers, and how fast.
     async fn ping(&self) -> Result<Duration, StoreError>;
 
+    /// The pool's id: the one in Redis, or `proposal`, which is in Redis from then on.
+    async fn pool_id(&self, proposal: &str) -> Result<String, StoreError>;
+
     /// Takes a place for a container under the cap.
     async fn reserve(
         &self,

@@ -112,6 +112,13 @@ impl Store for RedisStore {
         Ok(asked.elapsed())
     }
 
+    async fn pool_id(&self, proposal: &str) -> Result<String, StoreError> {
+        let key = self.keys.pool_id();
+        let mut commands = self.commands();
+        let _: bool = commands.set_nx(&key, proposal).await?;
+        Ok(commands.get(&key).await?)
+    }
+
     async fn reserve(
         &self,
         container: &ContainerId,
@@ -296,7 +303,13 @@ impl Store for RedisStore {
         script
             .arg(container.id.as_str())
             .arg(container.session.as_ref().map_or("", SessionId::as_str))
-            .arg(millis(retain).max(1));
+            .arg(millis(retain).max(1))
+            .arg(
+                container
+                    .session
+                    .as_ref()
+                    .map_or(String::new(), |s| self.keys.session(s).output),
+            );
         let _: String = script.invoke_async(&mut self.commands()).await?;
         Ok(())
     }

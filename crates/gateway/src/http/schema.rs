@@ -1,0 +1,318 @@
+//! Shapes of answers, for the API description. The types themselves belong to the library, which
+//! knows nothing of OpenAPI; a test holds these against what the gateway really sends.
+#![expect(dead_code, reason = "read by the description only")]
+
+use std::collections::BTreeMap;
+
+use utoipa::ToSchema;
+
+/// What a program acts on.
+#[derive(ToSchema)]
+#[schema(rename_all = "snake_case")]
+pub(crate) enum FailureKind {
+    Exhausted,
+    Unavailable,
+    Auth,
+    RateLimited,
+    Overloaded,
+    InvalidRequest,
+    MaxTurns,
+    Interrupted,
+    Stalled,
+    ContainerLost,
+    Timeout,
+    Internal,
+}
+
+/// When a prompt gets its turn.
+#[derive(ToSchema)]
+#[schema(rename_all = "snake_case")]
+pub(crate) enum Mode {
+    Queue,
+    Steer,
+    Interrupt,
+}
+
+/// The types of reply events.
+#[derive(ToSchema)]
+#[schema(rename_all = "snake_case")]
+pub(crate) enum EventType {
+    Started,
+    TextDelta,
+    ThinkingDelta,
+    Text,
+    Retract,
+    ToolUse,
+    ToolResult,
+    PermissionRequest,
+    Status,
+    Gap,
+    Completed,
+    Failed,
+    Other,
+}
+
+/// One event of a turn. `type` says which of the other fields there are; `completed` and `failed`
+/// end the turn, and exactly one of them comes.
+#[derive(ToSchema)]
+#[schema(rename_all = "camelCase")]
+pub(crate) struct ReplyEvent {
+    #[schema(rename = "type")]
+    event_type: EventType,
+    turn: String,
+    /// The envelope that the event comes from; several events can come from one.
+    seq: u64,
+    /// Unix milliseconds.
+    at: u64,
+    /// Set in a turn that nobody asked for, with the CLI's reason for it.
+    origin: Option<String>,
+    /// `started`: the model that answers.
+    model: Option<String>,
+    /// `started`: the session id of the CLI itself.
+    cli_session_id: Option<String>,
+    /// `started`: the version of the CLI.
+    claude_version: Option<String>,
+    /// `text_delta`, `thinking_delta`, `text`, `retract`: the message.
+    message_id: Option<String>,
+    /// `text_delta`, `thinking_delta`: the block in the message.
+    block: Option<u64>,
+    /// `retract`: from this block on, what was said does not count.
+    from_block: Option<u64>,
+    /// `text_delta`, `thinking_delta`: more text. `text`: a finished block. `completed`: the answer.
+    text: Option<String>,
+    /// `tool_use`, `tool_result`, `permission_request`: which call.
+    tool_use_id: Option<String>,
+    /// `text`, `tool_use`, `tool_result` inside a subagent: its `Agent` call.
+    parent_tool_use_id: Option<String>,
+    /// `tool_use`, `permission_request`: the tool.
+    name: Option<String>,
+    /// `tool_use`, `permission_request`: what it is called with.
+    input: Option<serde_json::Value>,
+    /// `tool_result`: text or content blocks.
+    content: Option<serde_json::Value>,
+    /// `tool_result`: the tool failed.
+    is_error: Option<bool>,
+    /// `permission_request`: to be named in the answer.
+    request_id: Option<String>,
+    /// `permission_request`: why it is asked.
+    reason: Option<String>,
+    /// `permission_request`: rules that would answer it for good.
+    suggestions: Option<Vec<serde_json::Value>>,
+    /// `status`: what it is about.
+    status: Option<String>,
+    /// `status`: the CLI's own fields.
+    detail: Option<BTreeMap<String, serde_json::Value>>,
+    /// `gap`: envelopes from here …
+    from: Option<u64>,
+    /// `gap`: … to here are lost to this reader.
+    to: Option<u64>,
+    /// `completed`, `failed`: tokens.
+    usage: Option<Usage>,
+    /// `completed`, `failed`: US dollars, by the CLI's reckoning.
+    cost_usd: Option<f64>,
+    /// `completed`: from the prompt to here.
+    duration_ms: Option<u64>,
+    /// `completed`: the session id of the CLI itself.
+    session: Option<String>,
+    /// `completed`: why the model stopped.
+    stop_reason: Option<String>,
+    /// `completed`: the object, with a JSON schema asked for.
+    structured_output: Option<serde_json::Value>,
+    /// `completed`, `failed`: where the time went.
+    timings: Option<Timings>,
+    /// `failed`: what a program acts on.
+    kind: Option<FailureKind>,
+    /// `failed`: one line for a person.
+    message: Option<String>,
+    /// `failed`: a reader has seen text of the answer.
+    visible_output: Option<bool>,
+    /// `failed`: a tool has, or may have, acted.
+    tool_effects: Option<bool>,
+    /// `failed`: when it makes sense to try again.
+    retry_after_ms: Option<u64>,
+    /// `other`: a line of the CLI that this version does not know.
+    line: Option<serde_json::Value>,
+}
+
+/// Tokens, by the names of the Messages API.
+#[derive(ToSchema)]
+#[schema(rename_all = "camelCase")]
+pub(crate) struct Usage {
+    input_tokens: u64,
+    output_tokens: u64,
+    cache_creation_input_tokens: u64,
+    cache_read_input_tokens: u64,
+}
+
+/// Stages of a turn, in milliseconds after the prompt was pushed.
+#[derive(ToSchema)]
+#[schema(rename_all = "camelCase")]
+pub(crate) struct Timings {
+    /// Written to `claude`.
+    sent_ms: Option<u64>,
+    /// `claude` was about to ask the model.
+    request_ms: Option<u64>,
+    /// The first delta.
+    first_delta_ms: Option<u64>,
+    /// The result.
+    result_ms: Option<u64>,
+}
+
+/// A claimed session.
+#[derive(ToSchema)]
+#[schema(rename_all = "camelCase")]
+pub(crate) struct Claimed {
+    session: String,
+    agent: String,
+    container: String,
+    /// `false`: the session was live already.
+    created: bool,
+    /// How long the claim took.
+    claim_ms: f64,
+    /// No container was warm at first.
+    waited: bool,
+    links: super::sessions::Links,
+}
+
+/// All live sessions.
+#[derive(ToSchema)]
+pub(crate) struct SessionList {
+    sessions: Vec<SessionInfo>,
+}
+
+/// Where a session stands.
+#[derive(ToSchema)]
+#[schema(rename_all = "snake_case")]
+pub(crate) enum SessionStatus {
+    /// Between turns.
+    Assigned,
+    /// A turn is running.
+    Busy,
+    /// Finishing.
+    Draining,
+    /// Its container is gone.
+    Ended,
+}
+
+/// A session. Times are Unix milliseconds.
+#[derive(ToSchema)]
+#[schema(rename_all = "camelCase")]
+pub(crate) struct SessionInfo {
+    session: String,
+    agent: String,
+    container: Option<String>,
+    status: SessionStatus,
+    model: Option<String>,
+    /// The running turn.
+    turn: Option<String>,
+    /// How many turns have ended.
+    turns: u64,
+    started_at: u64,
+    last_activity: u64,
+    last_heartbeat: Option<u64>,
+    /// US dollars so far.
+    cost_usd: f64,
+}
+
+/// How many containers there are, by state.
+#[derive(ToSchema)]
+pub(crate) struct Counts {
+    creating: u64,
+    booting: u64,
+    warm: u64,
+    assigned: u64,
+    busy: u64,
+    draining: u64,
+    failed: u64,
+    total: u64,
+}
+
+/// The pool's limits.
+#[derive(ToSchema)]
+#[schema(rename_all = "camelCase")]
+pub(crate) struct Limits {
+    min_warm: u32,
+    max_total: u32,
+    max_per_agent: u32,
+}
+
+/// A container.
+#[derive(ToSchema)]
+#[schema(rename_all = "camelCase")]
+pub(crate) struct ContainerInfo {
+    container: String,
+    /// Its name in the runtime.
+    name: String,
+    state: String,
+    session: Option<String>,
+    agent: Option<String>,
+    age_ms: u64,
+    /// What it was made from.
+    fingerprint: String,
+    /// Why it drains or failed.
+    reason: Option<String>,
+}
+
+/// A container that failed lately.
+#[derive(ToSchema)]
+#[schema(rename_all = "camelCase")]
+pub(crate) struct RecentFailure {
+    /// Unix milliseconds.
+    at: u64,
+    container: String,
+    reason: String,
+    /// The last lines that it printed.
+    log_tail: Vec<String>,
+}
+
+/// The pool.
+#[derive(ToSchema)]
+pub(crate) struct PoolSnapshot {
+    /// `docker` or `process`.
+    runtime: String,
+    limits: Limits,
+    counts: Counts,
+    draining: bool,
+    /// Claims that wait for a container.
+    waiting: u64,
+    containers: Vec<ContainerInfo>,
+    failures: Vec<RecentFailure>,
+}
+
+/// How the gateway is.
+#[derive(ToSchema)]
+#[schema(rename_all = "snake_case")]
+pub(crate) enum HealthStatus {
+    Ok,
+    Degraded,
+    Unavailable,
+}
+
+/// Whether something that the pool needs answers.
+#[derive(ToSchema)]
+#[schema(rename_all = "camelCase")]
+pub(crate) struct Check {
+    ok: bool,
+    latency_ms: Option<f64>,
+    detail: Option<String>,
+}
+
+/// Health of the pool and of what it needs.
+#[derive(ToSchema)]
+#[schema(rename_all = "camelCase")]
+pub(crate) struct Health {
+    status: HealthStatus,
+    /// Why it is not `ok`.
+    reasons: Vec<String>,
+    version: String,
+    redis: Check,
+    runtime: Check,
+    /// `docker` or `process`.
+    runtime_kind: String,
+    pool: Counts,
+    image: String,
+    claude_version: String,
+    /// `container`, or `none (process runtime)`.
+    isolation: String,
+    can_claim: bool,
+}

@@ -1,0 +1,5 @@
+mod auth;
+mod server;
+mod tools;
+
+pub(crate) use server::router;

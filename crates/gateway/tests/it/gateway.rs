@@ -1,0 +1,291 @@
+//! `ccpool serve` as a child process, for either runtime.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::time::Duration;
+
+use ccpool_scripted_model::ScriptedModel;
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use reqwest::{Method, RequestBuilder, Response, StatusCode};
+use serde_json::{Value, json};
+use tempfile::TempDir;
+use tokio::process::{Child, Command};
+
+use crate::parts::{PATIENCE, ccpool, claude, wrapper};
+use crate::redis::RedisServer;
+use crate::sse::SseReader;
+
+/// What a gateway is started with. The defaults are the process runtime with one warm container.
+#[derive(Debug)]
+pub(crate) struct Setup {
+    /// The configuration file, without `redis`, `dataDir` and `claude.path`, which are added.
+    pub(crate) config: Value,
+    /// Where the scripted model listens; it must be reachable from containers.
+    pub(crate) model: SocketAddr,
+}
+
+impl Default for Setup {
+    fn default() -> Self {
+        Self {
+            config: json!({"runtime": "process", "pool": {"minWarm": 1, "maxTotal": 4}}),
+            model: "127.0.0.1:0".parse().expect("an address"),
+        }
+    }
+}
+
+impl Setup {
+    /// With another value at a top-level key of the configuration.
+    pub(crate) fn with(mut self, key: &str, value: Value) -> Self {
+        self.config[key] = value;
+        self
+    }
+}
+
+/// A running gateway with its own Redis and its own model. Dropping it kills the process; a test
+/// that is over calls [`Gateway::stop`], which checks that it stops in order.
+#[derive(Debug)]
+pub(crate) struct Gateway {
+    child: Child,
+    pub(crate) model: ScriptedModel,
+    pub(crate) base: String,
+    pub(crate) dir: Folder,
+    http: reqwest::Client,
+    _redis: RedisServer,
+}
+
+/// A folder of a test's own, with what a gateway finds there.
+#[derive(Debug)]
+pub(crate) struct Folder(TempDir);
+
+impl Folder {
+    pub(crate) fn new() -> Self {
+        // Short: a Unix socket's path has 107 bytes.
+        Self(TempDir::with_prefix("ccp-").expect("a temporary folder can be made"))
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        self.0.path()
+    }
+
+    /// Where [`Gateway::start`] writes the configuration.
+    pub(crate) fn config(&self) -> PathBuf {
+        self.path().join("ccpool.yaml")
+    }
+
+    /// `ccpool` with a clean environment and a HOME of its own.
+    pub(crate) fn ccpool(&self) -> Command {
+        let mut command = Command::new(ccpool());
+        command
+            .env_clear()
+            .env("PATH", std::env::var_os("PATH").unwrap_or_default())
+            .env("HOME", self.path().join("home"))
+            .current_dir(self.path())
+            .stdin(Stdio::null())
+            .kill_on_drop(true);
+        command
+    }
+}
+
+impl Gateway {
+    /// Starts everything and waits until a container is warm.
+    pub(crate) async fn start(setup: Setup) -> Self {
+        let gateway = Self::start_cold(setup).await;
+        gateway.wait_warm(1).await;
+        gateway
+    }
+
+    /// Starts everything and waits until requests are answered.
+    pub(crate) async fn start_cold(setup: Setup) -> Self {
+        let dir = Folder::new();
+        let redis = RedisServer::start(dir.path()).await;
+        let model = ScriptedModel::start(setup.model)
+            .await
+            .expect("the model starts");
+        let mut config = setup.config;
+        config["redis"] = json!({"url": redis.url()});
+        config["dataDir"] = json!(dir.path().join("data"));
+        config["claude"]["path"] = json!(claude());
+        // JSON is YAML.
+        std::fs::write(dir.config(), config.to_string()).expect("the configuration is written");
+        let port_file = dir.path().join("port");
+        let log = std::fs::File::create(dir.path().join("log")).expect("a log can be made");
+        let child = dir
+            .ccpool()
+            .args(["serve", "--listen", "127.0.0.1:0"])
+            .arg("--config")
+            .arg(dir.config())
+            .arg("--wrapper")
+            .arg(wrapper())
+            .arg("--port-file")
+            .arg(&port_file)
+            .env("ANTHROPIC_API_KEY", "sk-ant-fake")
+            .env("ANTHROPIC_BASE_URL", model.base_url())
+            .env("CCPOOL_LOG", "info,ccpool=debug")
+            .stdout(Stdio::null())
+            .stderr(log)
+            .spawn()
+            .expect("ccpool starts");
+        let http = reqwest::Client::builder()
+            .no_proxy()
+            .build()
+            .expect("a client");
+        let mut gateway = Self {
+            child,
+            model,
+            base: String::new(),
+            dir,
+            http,
+            _redis: redis,
+        };
+        let port = gateway.wait_for_port(&port_file).await;
+        gateway.base = format!("http://127.0.0.1:{port}");
+        gateway
+    }
+
+    async fn wait_for_port(&mut self, file: &Path) -> u16 {
+        let mut look = tokio::time::interval(Duration::from_millis(10));
+        let written = async {
+            loop {
+                look.tick().await;
+                if let Ok(text) = std::fs::read_to_string(file) {
+                    return text.trim().parse().expect("the port file holds a port");
+                }
+                if let Some(status) = self.child.try_wait().expect("a child can be asked") {
+                    let log = std::fs::read_to_string(self.dir.path().join("log"));
+                    panic!(
+                        "ccpool serve ended with {status}: {}",
+                        log.unwrap_or_default()
+                    );
+                }
+            }
+        };
+        tokio::time::timeout(PATIENCE, written)
+            .await
+            .expect("the gateway comes up")
+    }
+
+    /// What the gateway has logged.
+    pub(crate) fn log(&self) -> String {
+        std::fs::read_to_string(self.dir.path().join("log")).expect("the log can be read")
+    }
+
+    /// A request to a path.
+    pub(crate) fn request(&self, method: Method, path: &str) -> RequestBuilder {
+        self.http.request(method, format!("{}{path}", self.base))
+    }
+
+    /// The JSON at a path, which must answer 200.
+    pub(crate) async fn get(&self, path: &str) -> Value {
+        let response = self
+            .request(Method::GET, path)
+            .send()
+            .await
+            .expect("an answer");
+        assert_eq!(response.status(), StatusCode::OK, "{path}");
+        response.json().await.expect("JSON")
+    }
+
+    /// Posts JSON, gives status and JSON.
+    pub(crate) async fn post(&self, path: &str, body: &Value) -> (u16, Value) {
+        answer(self.request(Method::POST, path).json(body)).await
+    }
+
+    /// Claims a session, which must be new.
+    pub(crate) async fn claim(&self, session: &str) -> Value {
+        let (status, claimed) = self
+            .post("/api/docker-cc/sessions", &json!({"session": session}))
+            .await;
+        assert_eq!(status, 201, "{claimed}");
+        claimed
+    }
+
+    /// Sends a prompt and reads its events as they come.
+    pub(crate) async fn stream(&self, session: &str, prompt: &str) -> SseReader {
+        let path = format!("/api/docker-cc/sessions/{session}/turns");
+        let body = json!({"prompt": prompt});
+        let response = self
+            .request(Method::POST, &path)
+            .json(&body)
+            .send()
+            .await
+            .expect("an answer");
+        SseReader::of(accepted(response).await)
+    }
+
+    /// Sends a prompt and waits for its end.
+    pub(crate) async fn turn(&self, session: &str, body: &Value) -> (u16, Value) {
+        let path = format!("/api/docker-cc/sessions/{session}/turns");
+        let mut body = body.clone();
+        body["stream"] = json!(false);
+        self.post(&path, &body).await
+    }
+
+    /// Waits until so many containers are claimable.
+    pub(crate) async fn wait_warm(&self, count: u64) {
+        self.wait_for_pool(|pool| pool["counts"]["warm"].as_u64() >= Some(count))
+            .await;
+    }
+
+    /// Waits until the pool is as wanted.
+    pub(crate) async fn wait_for_pool(&self, wanted: impl Fn(&Value) -> bool) -> Value {
+        let mut look = tokio::time::interval(Duration::from_millis(50));
+        let mut pool = Value::Null;
+        let there = async {
+            loop {
+                look.tick().await;
+                pool = self.get("/api/docker-cc/pool").await;
+                if wanted(&pool) {
+                    return;
+                }
+            }
+        };
+        if tokio::time::timeout(PATIENCE, there).await.is_err() {
+            panic!(
+                "the pool does not become as wanted: {pool:#}\n{}",
+                self.log()
+            );
+        }
+        pool
+    }
+
+    /// Ends it with SIGTERM, which must end it well, and leave nothing running.
+    pub(crate) async fn stop(mut self) {
+        let pid = self.child.id().expect("it runs");
+        let pid = Pid::from_raw(i32::try_from(pid).expect("a process id is positive"));
+        kill(pid, Signal::SIGTERM).expect("it can be told to stop");
+        let status = tokio::time::timeout(PATIENCE, self.child.wait()).await;
+        let status = status
+            .expect("it stops in time")
+            .expect("a child can be waited for");
+        assert!(status.success(), "{status}\n{}", self.log());
+        let containers = self.dir.path().join("data/containers");
+        let left = std::fs::read_dir(&containers).map_or(0, Iterator::count);
+        assert_eq!(
+            left,
+            0,
+            "folders of containers are left in {}",
+            containers.display()
+        );
+        self.model.shutdown().await;
+    }
+}
+
+/// Status and JSON of an answer.
+pub(crate) async fn answer(request: RequestBuilder) -> (u16, Value) {
+    let response = request.send().await.expect("an answer");
+    let status = response.status().as_u16();
+    let text = response.text().await.expect("a whole body");
+    let json = serde_json::from_str(&text).unwrap_or(Value::String(text));
+    (status, json)
+}
+
+/// The response, if it is a success.
+pub(crate) async fn accepted(response: Response) -> Response {
+    let status = response.status();
+    if !status.is_success() {
+        panic!("{status}: {}", response.text().await.unwrap_or_default());
+    }
+    response
+}

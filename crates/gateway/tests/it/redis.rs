@@ -1,0 +1,76 @@
+//! A Redis server of a test's own, on a Unix socket.
+
+use std::os::unix::fs::DirBuilderExt;
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::time::Duration;
+
+use tokio::net::UnixStream;
+use tokio::process::{Child, Command};
+
+use crate::parts::{PATIENCE, redis_server};
+
+/// Ends with the value.
+#[derive(Debug)]
+pub(crate) struct RedisServer {
+    _child: Child,
+    socket: PathBuf,
+}
+
+impl RedisServer {
+    /// Starts it with its socket in `dir`, and waits until it takes connections.
+    pub(crate) async fn start(dir: &Path) -> Self {
+        // Containers see this folder, and only the wrapper in them may enter it.
+        let dir = &dir.join("redis");
+        let mut folder = std::fs::DirBuilder::new();
+        folder
+            .mode(0o700)
+            .create(dir)
+            .expect("a folder can be made");
+        let socket = dir.join("redis.sock");
+        let mut child = Command::new(redis_server())
+            .args([
+                "--port",
+                "0",
+                "--save",
+                "",
+                "--appendonly",
+                "no",
+                "--unixsocket",
+            ])
+            .arg(&socket)
+            .arg("--dir")
+            .arg(dir)
+            .env_clear()
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .kill_on_drop(true)
+            .spawn()
+            .expect("redis-server starts");
+        let up = async {
+            let mut look = tokio::time::interval(Duration::from_millis(10));
+            loop {
+                look.tick().await;
+                if let Some(status) = child.try_wait().expect("a child can be asked") {
+                    panic!("redis-server ended with {status}");
+                }
+                if UnixStream::connect(&socket).await.is_ok() {
+                    return;
+                }
+            }
+        };
+        tokio::time::timeout(PATIENCE, up)
+            .await
+            .expect("redis-server comes up");
+        Self {
+            _child: child,
+            socket,
+        }
+    }
+
+    /// As `redis.url`.
+    pub(crate) fn url(&self) -> String {
+        format!("unix://{}", self.socket.display())
+    }
+}
