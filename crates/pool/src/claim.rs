@@ -4,10 +4,11 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use ccpool_protocol::assignment::Assignment;
-use ccpool_protocol::{AgentId, ContainerId, SessionId};
+use ccpool_protocol::{AgentId, ContainerId, SessionId, UnixMs};
 use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 
+use crate::clock::unix_ms;
 use crate::error::PoolError;
 use crate::launch::{boot_model, heartbeat_limit};
 use crate::pool::{Inner, Pool};
@@ -89,6 +90,7 @@ impl Pool {
         };
         let terms = inner.terms(session.clone(), request);
         let deadline = begun + inner.config.pool.claim_timeout;
+        let (asked_at, looks) = (unix_ms(), inner.seen.borrow().looks);
         let mut waiting = None;
         let (container, created) = loop {
             // Registered before the attempt, so that what is freed meanwhile is not slept through.
@@ -108,9 +110,12 @@ impl Pool {
                 waiting = Some(Waiting::begin(&inner.waiting));
                 inner.nudge.notify_one();
             }
+            if let Some(hopeless) = inner.hopeless(&miss, looks) {
+                return Err(hopeless);
+            }
             if tokio::time::timeout_at(deadline, freed).await.is_err() {
                 metrics::counter!("ccpool_claims_total", "outcome" => "exhausted").increment(1);
-                return Err(inner.exhausted(&miss));
+                return Err(inner.exhausted(&miss, asked_at));
             }
         };
         let took = begun.elapsed();
@@ -160,15 +165,36 @@ impl Inner {
         }
     }
 
-    fn exhausted(&self, miss: &Miss) -> PoolError {
-        let config = &self.config.pool;
-        let trouble = self.seen.borrow().trouble.clone();
-        let waited = format!("within {} ms", config.claim_timeout.as_millis());
-        let message = match (miss, trouble) {
-            (Miss::NoneWarm, Some(trouble)) => {
-                return PoolError::Unavailable {
-                    what: format!("no container became warm {waited}: {trouble}"),
+    /// Nothing is warm, and by what the reconciler has seen since the claim, nothing will be:
+    /// waiting is in vain.
+    fn hopeless(&self, miss: &Miss, looks: u64) -> Option<PoolError> {
+        let seen = self.seen.borrow();
+        match (miss, &seen.trouble) {
+            (Miss::NoneWarm, Some(trouble)) if seen.looks > looks => {
+                metrics::counter!("ccpool_claims_total", "outcome" => "unavailable").increment(1);
+                Some(PoolError::Unavailable {
+                    what: format!("no container can be started: {trouble}"),
                     mend: "see `ccpool doctor`".to_owned(),
+                    source: None,
+                })
+            }
+            (Miss::NoneWarm | Miss::AgentLimit | Miss::Draining, _) => None,
+        }
+    }
+
+    /// The time is over: what stood in the way.
+    fn exhausted(&self, miss: &Miss, asked_at: UnixMs) -> PoolError {
+        let config = &self.config.pool;
+        let waited = format!("within {} ms", config.claim_timeout.as_millis());
+        let failure = self
+            .failures()
+            .pop_back()
+            .filter(|failure| failure.at >= asked_at);
+        let message = match (miss, failure) {
+            (Miss::NoneWarm, Some(failure)) => {
+                return PoolError::Unavailable {
+                    what: format!("no container became warm {waited}: {}", failure.reason),
+                    mend: "see `ccpool status` and the gateway's log".to_owned(),
                     source: None,
                 };
             }

@@ -41,6 +41,21 @@ pub enum PoolError {
 }
 
 impl PoolError {
+    /// Names the address at which something could not be reached.
+    pub(crate) fn at(self, address: &str) -> Self {
+        match self {
+            Self::Unavailable { what, mend, source } => Self::Unavailable {
+                what: format!("{what} (at {address})"),
+                mend,
+                source,
+            },
+            other @ (Self::Exhausted { .. }
+            | Self::UnknownSession(_)
+            | Self::InvalidRequest(_)
+            | Self::Internal(_)) => other,
+        }
+    }
+
     /// The kind that travels to callers.
     pub fn kind(&self) -> FailureKind {
         match self {

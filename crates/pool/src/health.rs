@@ -41,6 +41,9 @@ impl Pool {
         if draining {
             reasons.push("the pool is draining".to_owned());
         }
+        if inner.broken.load(Ordering::Relaxed) {
+            reasons.push("the pool's reconciler has ended; restart the gateway".to_owned());
+        }
         if !can_claim && reasons.is_empty() {
             reasons.push("all containers are taken and pool.maxTotal is reached".to_owned());
         }

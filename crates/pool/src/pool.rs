@@ -68,6 +68,8 @@ pub(crate) struct Inner {
     pub(crate) freed: Notify,
     pub(crate) waiting: AtomicUsize,
     pub(crate) draining: AtomicBool,
+    /// The reconciler has panicked: nothing is kept warm any more.
+    pub(crate) broken: AtomicBool,
     /// What the reconciler saw last; rises with every look.
     pub(crate) seen: watch::Sender<Seen>,
     failures: Mutex<VecDeque<RecentFailure>>,
@@ -103,7 +105,10 @@ impl Pool {
         let info = redis.connection_info().map_err(|error| invalid(&error))?;
         let keys = Keys::new(config.redis.key_prefix.clone());
         let buffer = config.redis.output_buffer as usize;
-        let store = RedisStore::connect(info.clone(), keys.clone(), buffer).await?;
+        let address = info.addr().to_string();
+        let store = RedisStore::connect(info.clone(), keys.clone(), buffer)
+            .await
+            .map_err(|error| PoolError::from(error).at(&address))?;
         let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());
         let hub = Hub::start(info, &tasks, stop.clone()).map_err(|error| invalid(&error))?;
         let proposal = Proposal::from_dir(&config.data_dir);
@@ -122,6 +127,7 @@ impl Pool {
             freed: Notify::new(),
             waiting: AtomicUsize::new(0),
             draining: AtomicBool::new(false),
+            broken: AtomicBool::new(false),
             seen: watch::channel(Seen::default()).0,
             failures: Mutex::default(),
             stop,
@@ -129,7 +135,11 @@ impl Pool {
         });
         let reconciler = Reconciler::new(Arc::clone(&inner));
         let stop = inner.stop.clone();
-        inner.tasks.spawn(async move { reconciler.run(stop).await });
+        let alarm = Alarm(Arc::clone(&inner));
+        inner.tasks.spawn(async move {
+            reconciler.run(stop).await;
+            drop(alarm);
+        });
         Ok(Self { inner })
     }
 
@@ -178,6 +188,18 @@ impl Pool {
         self.inner.tasks.close();
         self.inner.tasks.wait().await;
         crate::execute::remove_all(&self.inner).await;
+    }
+}
+
+/// Goes off when the reconciler ends before it was told to: by a panic.
+struct Alarm(Arc<Inner>);
+
+impl Drop for Alarm {
+    fn drop(&mut self) {
+        if !self.0.stop.is_cancelled() {
+            tracing::error!("the pool's reconciler has ended; restart the gateway");
+            self.0.broken.store(true, Ordering::Relaxed);
+        }
     }
 }
 

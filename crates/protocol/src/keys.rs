@@ -83,6 +83,11 @@ impl Keys {
         format!("{}pool:container:", self.prefix)
     }
 
+    /// String: by which this pool's containers are labelled.
+    pub fn pool_id(&self) -> String {
+        format!("{}pool:id", self.prefix)
+    }
+
     /// Set: the ids of all containers that exist or are being created.
     pub fn containers(&self) -> String {
         format!("{}pool:containers", self.prefix)

@@ -58,7 +58,7 @@ impl Network {
         }
     }
 
-    fn setup(&self, pool: Value) -> Setup {
+    fn setup(&self, pool: &Value) -> Setup {
         let config = json!({
             "runtime": "docker",
             "image": image(),
@@ -140,7 +140,7 @@ async fn bash(gateway: &Gateway, session: &str, command: &str) -> Value {
 #[tokio::test]
 async fn a_prompt_goes_through_a_warm_container_and_comes_back() {
     let network = Network::create("way").await;
-    let gateway = Gateway::start(network.setup(json!({"minWarm": 2, "maxTotal": 4}))).await;
+    let gateway = Gateway::start(network.setup(&json!({"minWarm": 2, "maxTotal": 4}))).await;
     gateway.wait_warm(2).await;
 
     let claimed = gateway.claim("agent:main:t1").await;
@@ -223,7 +223,7 @@ async fn a_prompt_goes_through_a_warm_container_and_comes_back() {
 #[tokio::test]
 async fn the_agent_is_fenced_in() {
     let network = Network::create("fence").await;
-    let gateway = Gateway::start(network.setup(json!({"minWarm": 1, "maxTotal": 2}))).await;
+    let gateway = Gateway::start(network.setup(&json!({"minWarm": 1, "maxTotal": 2}))).await;
     gateway.claim("s1").await;
     let looks = [
         ("id -u; id -g; id -G", "1001\n1001\n1001"),
@@ -274,7 +274,7 @@ async fn the_agent_is_fenced_in() {
 #[tokio::test]
 async fn a_killed_container_ends_its_turn_and_is_replaced() {
     let network = Network::create("kill").await;
-    let gateway = Gateway::start(network.setup(json!({"minWarm": 1, "maxTotal": 2}))).await;
+    let gateway = Gateway::start(network.setup(&json!({"minWarm": 1, "maxTotal": 2}))).await;
     let claimed = gateway.claim("doomed").await;
     let scene = json!({"text": "one two three four", "stallAfter": 2});
     let mut stream = gateway.stream("doomed", &format!("[[do: {scene}]]")).await;
@@ -323,7 +323,7 @@ async fn a_killed_container_ends_its_turn_and_is_replaced() {
 #[tokio::test]
 async fn a_missing_image_is_told_with_what_mends_it() {
     let network = Network::create("noimage").await;
-    let mut setup = network.setup(json!({"minWarm": 1, "maxTotal": 2, "claimTimeoutMs": 500}));
+    let mut setup = network.setup(&json!({"minWarm": 1, "maxTotal": 2, "claimTimeoutMs": 500}));
     setup.config["image"] = json!("ccpool/no-such-image:never");
     let gateway = Gateway::start_cold(setup).await;
     let (status, problem) = gateway.post("/api/docker-cc/sessions", &json!({})).await;

@@ -52,7 +52,7 @@ pub(crate) struct Gateway {
     pub(crate) base: String,
     pub(crate) dir: Folder,
     http: reqwest::Client,
-    _redis: RedisServer,
+    redis: RedisServer,
 }
 
 /// A folder of a test's own, with what a gateway finds there.
@@ -137,7 +137,7 @@ impl Gateway {
             base: String::new(),
             dir,
             http,
-            _redis: redis,
+            redis,
         };
         let port = gateway.wait_for_port(&port_file).await;
         gateway.base = format!("http://127.0.0.1:{port}");
@@ -164,6 +164,11 @@ impl Gateway {
         tokio::time::timeout(PATIENCE, written)
             .await
             .expect("the gateway comes up")
+    }
+
+    /// Where its Redis listens.
+    pub(crate) fn redis_socket(&self) -> String {
+        self.redis.socket().display().to_string()
     }
 
     /// What the gateway has logged.

@@ -5,6 +5,7 @@ mod bad_input;
 mod cli;
 mod conversation;
 mod docker;
+mod docs;
 mod gateway;
 mod mcp;
 mod parts;

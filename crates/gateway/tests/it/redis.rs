@@ -69,6 +69,11 @@ impl RedisServer {
         }
     }
 
+    /// Its Unix socket.
+    pub(crate) fn socket(&self) -> &Path {
+        &self.socket
+    }
+
     /// As `redis.url`.
     pub(crate) fn url(&self) -> String {
         format!("unix://{}", self.socket.display())

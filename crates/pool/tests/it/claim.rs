@@ -144,3 +144,27 @@ async fn a_claim_without_spares_starts_a_container() {
     }
     assert!(claim.await.unwrap().unwrap().waited);
 }
+
+#[tokio::test]
+async fn a_claim_that_waits_in_vain_is_told_why() {
+    let mut failing = config(0, 2);
+    failing.pool.claim_timeout = Duration::from_millis(400);
+    failing.timeouts.startup = Duration::from_millis(50);
+    let world = World::new(failing).await;
+    let error = world.pool.claim(request("s1", "main")).await.unwrap_err();
+    assert_eq!(error.kind(), FailureKind::Unavailable);
+    assert!(error.to_string().contains("never reached Redis"), "{error}");
+
+    // A runtime that does not answer ends the wait at once.
+    let mut patient = config(0, 2);
+    patient.pool.claim_timeout = Duration::from_secs(3600);
+    let world = World::new(patient).await;
+    world.runtime.fail(Some("the daemon sleeps"));
+    let claim = world.pool.claim(request("s1", "main"));
+    let error = tokio::time::timeout(PATIENCE, claim)
+        .await
+        .unwrap()
+        .unwrap_err();
+    assert_eq!(error.kind(), FailureKind::Unavailable);
+    assert!(error.to_string().contains("the daemon sleeps"), "{error}");
+}
