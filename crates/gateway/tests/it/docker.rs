@@ -1,6 +1,7 @@
 //! The whole way through real containers: Docker, Redis, the real CLI; only the model is scripted.
 
 use std::net::{IpAddr, SocketAddr};
+use std::os::unix::fs::PermissionsExt;
 
 use bollard::Docker;
 use bollard::models::{ContainerInspectResponse, NetworkCreateRequest};
@@ -11,7 +12,7 @@ use bollard::query_parameters::{
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use crate::gateway::{Gateway, Setup, answer};
+use crate::gateway::{Folder, Gateway, Setup, answer};
 use crate::parts::image;
 
 /// A network of the test's own; the model listens on its gateway address.
@@ -223,9 +224,18 @@ async fn a_prompt_goes_through_a_warm_container_and_comes_back() {
 #[tokio::test]
 async fn the_agent_is_fenced_in() {
     let network = Network::create("fence").await;
-    let gateway = Gateway::start(network.setup(&json!({"minWarm": 1, "maxTotal": 2}))).await;
+    let given = Folder::new();
+    std::fs::set_permissions(given.path(), std::fs::Permissions::from_mode(0o755)).expect("mode");
+    std::fs::write(given.path().join("note"), "from the host\n").expect("a file");
+    let mut setup = network.setup(&json!({"minWarm": 1, "maxTotal": 2}));
+    setup.config["docker"]["binds"] = json!([format!("{}:/mnt/given:ro", given.path().display())]);
+    let gateway = Gateway::start(setup).await;
     gateway.claim("s1").await;
     let looks = [
+        (
+            "cat /mnt/given/note; touch /mnt/given/x 2>/dev/null || echo read-only",
+            "from the host\nread-only",
+        ),
         ("id -u; id -g; id -G", "1001\n1001\n1001"),
         ("cat /proc/1/environ || echo refused", "refused"),
         (
@@ -314,6 +324,35 @@ async fn a_killed_container_ends_its_turn_and_is_replaced() {
         failures
             .iter()
             .any(|f| f["container"] == claimed["container"]),
+        "{pool}"
+    );
+    gateway.stop().await;
+    network.remove().await;
+}
+
+#[tokio::test]
+async fn a_container_that_dies_at_boot_is_told_with_the_reason() {
+    let network = Network::create("dies").await;
+    let mut setup = network.setup(&json!({"minWarm": 0, "maxTotal": 2, "claimTimeoutMs": 4000}));
+    setup.config["docker"]["binds"] = json!(["/bin/false:/usr/local/bin/claude:ro"]);
+    let gateway = Gateway::start_cold(setup).await;
+    let (status, problem) = gateway.post("/api/docker-cc/sessions", &json!({})).await;
+    assert_eq!(
+        (status, &problem["kind"]),
+        (503, &json!("unavailable")),
+        "{problem}"
+    );
+    assert!(
+        problem["detail"]
+            .to_string()
+            .contains("claude exited with code 1"),
+        "{problem}"
+    );
+    let pool = gateway.get("/api/docker-cc/pool").await;
+    assert!(
+        !pool["failures"][0]["logTail"]
+            .as_array()
+            .is_none_or(Vec::is_empty),
         "{pool}"
     );
     gateway.stop().await;

@@ -6,6 +6,7 @@ mod cli;
 mod conversation;
 mod docker;
 mod docs;
+mod faults;
 mod gateway;
 mod mcp;
 mod parts;
