@@ -21,6 +21,7 @@ mod log;
 mod naming;
 mod news;
 mod outbox;
+mod parent;
 mod prompt;
 mod publisher;
 mod session;
@@ -126,6 +127,9 @@ async fn run(boot: Boot, link: Link) -> anyhow::Result<End> {
         }
     };
 
+    if boot.follow_stdin {
+        tasks.spawn(parent::watch(news_sender.clone()));
+    }
     let room = Arc::new(Semaphore::new(TAKEN_AHEAD));
     let (joins_sender, joins) = mpsc::channel(JOINS);
     let feed = Feed {

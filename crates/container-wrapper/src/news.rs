@@ -22,6 +22,8 @@ pub(crate) enum News {
     BadAssignment(String),
     /// An item was moved to `inflight`.
     Item(Vec<u8>),
+    /// The gateway that this wrapper belongs to has ended.
+    Orphaned,
     /// A message on a control channel.
     Control(String),
 }

@@ -161,6 +161,10 @@ impl Loop {
                 return Some(End::Failed);
             }
             News::Item(raw) => self.act(|session, now, out| session.take(raw, now, out)),
+            News::Orphaned => {
+                log::warn("the gateway is gone");
+                self.stop();
+            }
             News::Control(text) => match Control::parse(&text) {
                 Ok(Control::Shutdown) => self.stop(),
                 Ok(control) => self.act(|session, _, out| session.control(control, out)),

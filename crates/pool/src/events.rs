@@ -19,6 +19,7 @@ use futures::stream::BoxStream;
 use tokio::sync::broadcast;
 use tokio::sync::broadcast::error::RecvError;
 
+use crate::courtesy::FirstDelta;
 use crate::error::PoolError;
 use crate::hub::Signal;
 use crate::store::{Store, StoreError};
@@ -114,6 +115,7 @@ pub(crate) struct Reader {
     behind: bool,
     ready: VecDeque<StreamedEvent>,
     ended: bool,
+    first_delta: Option<FirstDelta>,
 }
 
 impl Reader {
@@ -143,7 +145,14 @@ impl Reader {
             behind,
             ready,
             ended: false,
+            first_delta: None,
         }
+    }
+
+    /// Lets go of `first_delta` when the turn has one, or has ended.
+    pub(crate) fn with_first_delta(mut self, first_delta: FirstDelta) -> Self {
+        self.first_delta = Some(first_delta);
+        self
     }
 
     /// As a stream. It ends with the turn, or with the session.
@@ -291,6 +300,12 @@ impl Reader {
                 part,
             };
             self.ended |= self.only.is_some() && event.event.is_terminal();
+            if matches!(
+                event.event,
+                Event::TextDelta { .. } | Event::ThinkingDelta { .. }
+            ) {
+                self.first_delta = None;
+            }
             if self.known.is_none_or(|known| id > known) {
                 self.ready.push_back(StreamedEvent { id, event });
             }

@@ -81,6 +81,7 @@ impl Launcher {
             retain_ms: millis(config.timeouts.retain),
             stop_ms: millis(config.timeouts.stop),
             heartbeat_ms: millis(heartbeat(config)),
+            follow_stdin: !docker,
             claude,
         };
         let folders = (!docker).then(|| config.data_dir.join("containers"));

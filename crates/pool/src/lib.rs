@@ -39,6 +39,7 @@ mod claim;
 mod clock;
 mod conclude;
 mod container;
+mod courtesy;
 mod embedded;
 mod error;
 mod events;

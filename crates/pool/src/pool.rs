@@ -14,6 +14,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::config::Config;
+use crate::courtesy::Courtesy;
 use crate::error::PoolError;
 use crate::hub::Hub;
 use crate::identity::Proposal;
@@ -68,6 +69,7 @@ pub(crate) struct Inner {
     pub(crate) freed: Notify,
     pub(crate) waiting: AtomicUsize,
     pub(crate) draining: AtomicBool,
+    pub(crate) courtesy: Courtesy,
     /// The reconciler has panicked: nothing is kept warm any more.
     pub(crate) broken: AtomicBool,
     /// What the reconciler saw last; rises with every look.
@@ -127,6 +129,7 @@ impl Pool {
             freed: Notify::new(),
             waiting: AtomicUsize::new(0),
             draining: AtomicBool::new(false),
+            courtesy: Courtesy::default(),
             broken: AtomicBool::new(false),
             seen: watch::channel(Seen::default()).0,
             failures: Mutex::default(),

@@ -7,6 +7,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use ccpool_protocol::ContainerId;
+use ccpool_protocol::record::ContainerState;
 use futures::StreamExt;
 use futures::stream::BoxStream;
 use tokio::sync::broadcast;
@@ -154,11 +155,14 @@ impl Reconciler {
             draining: inner.draining.load(Ordering::Relaxed),
         };
         let startable = self.trouble.is_none() && self.fingerprint.is_some();
+        let waiting = inner.waiting.load(Ordering::Relaxed);
+        let spare = containers.iter().any(|c| c.state == ContainerState::Warm);
+        let gives_way = spare && waiting == 0 && inner.courtesy.until(now).is_some();
         let observed = Observed {
             containers,
             present,
-            waiting: inner.waiting.load(Ordering::Relaxed),
-            refill_allowance: if startable {
+            waiting,
+            refill_allowance: if startable && !gives_way {
                 self.refill.allowance(now)
             } else {
                 0
@@ -255,7 +259,11 @@ impl Reconciler {
 
     /// When a container may be started again, at the latest.
     fn refill_opens(&self) -> Instant {
-        let soon = Instant::now() + REFILL_INTERVAL;
+        let now = Instant::now();
+        if let Some(until) = self.inner.courtesy.until(now) {
+            return until;
+        }
+        let soon = now + REFILL_INTERVAL;
         self.refill.opens_at().map_or(soon, |opens| opens.max(soon))
     }
 

@@ -31,6 +31,10 @@ pub struct Boot {
     pub stop_ms: u64,
     /// How often the heartbeat is written.
     pub heartbeat_ms: u64,
+    /// The wrapper's stdin is a pipe from the gateway, and it stops when that closes: on the
+    /// process runtime nothing outlives its gateway.
+    #[serde(default)]
+    pub follow_stdin: bool,
     /// The CLI.
     pub claude: ClaudeSpawn,
 }

@@ -15,6 +15,19 @@ async fn sigterm_while_warm() {
 }
 
 #[tokio::test]
+async fn the_end_of_the_gateway() {
+    let mut rig = Rig::prepare().await;
+    rig.boot.follow_stdin = true;
+    rig.launch();
+    rig.ready().await;
+    let claude = rig.claude_pid();
+    rig.close_stdin();
+    assert_eq!(rig.exit().await.code(), Some(0));
+    assert!(!std::path::Path::new(&format!("/proc/{claude}")).exists());
+    assert!(rig.log().contains("the gateway is gone"));
+}
+
+#[tokio::test]
 async fn sigterm_during_a_turn() {
     let mut rig = Rig::serving().await;
     let slow = r#"[[do: {"text":"one two three four five","delayMs":3000}]]"#;

@@ -151,6 +151,7 @@ impl Rig {
             retain_ms: 600_000,
             stop_ms: 8000,
             heartbeat_ms: 200,
+            follow_stdin: false,
             claude: ClaudeSpawn {
                 path: claude,
                 cwd: at("work"),
@@ -195,12 +196,22 @@ impl Rig {
             .env_clear()
             .env("PATH", std::env::var("PATH").unwrap())
             .env(boot::ENV, self.boot.to_json())
-            .stdin(Stdio::null())
+            .stdin(if self.boot.follow_stdin {
+                Stdio::piped()
+            } else {
+                Stdio::null()
+            })
             .stderr(log)
             .kill_on_drop(true)
             .spawn()
             .unwrap();
         self.wrapper = Some(child);
+    }
+
+    /// What happens to its stdin when a gateway ends.
+    pub(crate) fn close_stdin(&mut self) {
+        let child = self.wrapper.as_mut().expect("it was launched");
+        drop(child.stdin.take().expect("stdin is a pipe"));
     }
 
     /// What the wrapper has logged.

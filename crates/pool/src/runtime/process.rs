@@ -134,7 +134,8 @@ impl Runtime for ProcessRuntime {
             .env_clear()
             .env("PATH", std::env::var_os("PATH").unwrap_or_default())
             .env(boot::ENV, launch.boot.to_json())
-            .stdin(Stdio::null())
+            // Closes when this process ends, however it does, and the wrapper with it.
+            .stdin(Stdio::piped())
             .stdout(Stdio::null())
             .stderr(Stdio::piped())
             .process_group(0)
