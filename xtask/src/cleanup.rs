@@ -4,6 +4,7 @@
 //! is dropped, at the end of `main`, or by the thread that waits for signals.
 
 use std::io;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread;
 
@@ -13,6 +14,9 @@ use signal_hook::iterator::Signals;
 type Action = Box<dyn FnOnce() + Send>;
 
 static PENDING: Mutex<Vec<(u64, Action)>> = Mutex::new(Vec::new());
+
+/// A signal has come and its thread ends the process.
+static STOPPING: AtomicBool = AtomicBool::new(false);
 
 /// Runs its action when dropped, unless that has been done already.
 #[derive(Debug)]
@@ -57,6 +61,7 @@ pub(crate) fn on_signals() -> io::Result<()> {
         .name("signals".into())
         .spawn(move || {
             if let Some(signal) = signals.forever().next() {
+                STOPPING.store(true, Ordering::SeqCst);
                 eprintln!("\nstopping on signal {signal}");
                 let mut pending = pending();
                 while let Some((_, action)) = pending.pop() {
@@ -69,6 +74,18 @@ pub(crate) fn on_signals() -> io::Result<()> {
     Ok(())
 }
 
+/// Does not return when a signal is ending this process: what fails from then on fails
+/// because its parts are being stopped, which is nothing to tell.
+pub(crate) fn give_way_to_signal() {
+    if STOPPING.load(Ordering::SeqCst) {
+        // Held by the thread that ends the process.
+        let _ended = pending();
+        loop {
+            thread::park();
+        }
+    }
+}
+
 /// A panic in one action must not keep the others from running.
 fn pending() -> MutexGuard<'static, Vec<(u64, Action)>> {
     PENDING.lock().unwrap_or_else(PoisonError::into_inner)
@@ -78,7 +95,7 @@ fn pending() -> MutexGuard<'static, Vec<(u64, Action)>> {
 mod tests {
     use super::*;
     use std::sync::Arc;
-    use std::sync::atomic::{AtomicU32, Ordering};
+    use std::sync::atomic::AtomicU32;
 
     #[test]
     fn an_action_runs_once_when_its_guard_goes() {

@@ -1,3 +1,4 @@
+use std::ffi::{OsStr, OsString};
 use std::io;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
@@ -31,14 +32,30 @@ impl Daemon {
     pub(crate) fn start(
         name: &'static str,
         program: &Path,
-        arguments: &[&std::ffi::OsStr],
+        arguments: &[&OsStr],
+        log: PathBuf,
+        grace: Duration,
+    ) -> Result<Self> {
+        Self::start_without(name, program, arguments, &[], log, grace)
+    }
+
+    /// As [`Daemon::start`], without the variables `unset` in its environment.
+    pub(crate) fn start_without(
+        name: &'static str,
+        program: &Path,
+        arguments: &[&OsStr],
+        unset: &[OsString],
         log: PathBuf,
         grace: Duration,
     ) -> Result<Self> {
         let output = std::fs::File::create(&log)
             .with_context(|| format!("cannot write {}", log.display()))?;
         let errors = output.try_clone().context("cannot share the log file")?;
-        let child = bound_to_this_process(program)
+        let mut command = bound_to_this_process(program);
+        for variable in unset {
+            command.env_remove(variable);
+        }
+        let child = command
             .args(arguments)
             .stdin(Stdio::null())
             .stdout(output)
@@ -74,15 +91,11 @@ impl Daemon {
         let began = Instant::now();
         while !ready() {
             if let Some(status) = self.exited()? {
-                bail!(
-                    "{} ended with {status} instead of serving:{}",
-                    self.name,
-                    self.log_tail()
-                );
+                bail!("{} ended with {status}:{}", self.name, self.log_tail());
             }
             if began.elapsed() > deadline {
                 bail!(
-                    "{} does not answer after {deadline:?}:{}",
+                    "{} is not ready after {deadline:?}:{}",
                     self.name,
                     self.log_tail()
                 );
@@ -90,6 +103,21 @@ impl Daemon {
             pause();
         }
         Ok(())
+    }
+
+    /// How it ended, with the end of its log, if it has or does so `within` this time.
+    pub(crate) fn obituary(&self, within: Duration) -> Option<String> {
+        let began = Instant::now();
+        loop {
+            if let Ok(Some(status)) = self.exited() {
+                let log = self.log_tail();
+                return Some(format!("{} ended with {status}:{log}", self.name));
+            }
+            if began.elapsed() > within {
+                return None;
+            }
+            pause();
+        }
     }
 
     fn exited(&self) -> Result<Option<ExitStatus>> {
@@ -161,7 +189,6 @@ fn pause() {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::ffi::OsStr;
 
     fn shell(script: &str, log: PathBuf) -> Daemon {
         let arguments = [OsStr::new("-c"), OsStr::new(script)];
@@ -191,6 +218,8 @@ mod tests {
             error.contains("no such disk") && error.contains("exit status: 3"),
             "{error}"
         );
+        let obituary = daemon.obituary(Duration::ZERO).unwrap();
+        assert!(obituary.contains("no such disk"), "{obituary}");
         std::fs::remove_file(path).unwrap();
     }
 
@@ -202,6 +231,7 @@ mod tests {
         daemon.wait_until(Duration::from_secs(10), up).unwrap();
         let pid = Pid::from_raw(daemon.pid().try_into().unwrap());
         assert_eq!(kill(pid, None), Ok(()));
+        assert_eq!(daemon.obituary(Duration::ZERO), None);
         drop(daemon);
         assert_eq!(kill(pid, None), Err(nix::errno::Errno::ESRCH));
         std::fs::remove_file(path).unwrap();

@@ -1,5 +1,5 @@
 //! As much HTTP as the Docker Engine's API needs: one request per connection, over a
-//! Unix socket or TCP, with a body that is sent as it is read.
+//! Unix socket or TCP, with a body of JSON or one that is sent as it is read.
 
 use std::fmt;
 use std::io::{self, BufRead, BufReader, Read, Write};
@@ -45,7 +45,18 @@ pub(crate) fn request(
     target: &str,
     timeout: Duration,
 ) -> io::Result<Response> {
-    exchange(connect(address, timeout)?, method, target, None)
+    exchange(connect(address, timeout)?, method, target, Body::None)
+}
+
+/// POSTs `body` as `application/json`.
+pub(crate) fn post_json(
+    address: &Address,
+    target: &str,
+    body: &serde_json::Value,
+    timeout: Duration,
+) -> io::Result<Response> {
+    let body = Body::Json(body.to_string());
+    exchange(connect(address, timeout)?, "POST", target, body)
 }
 
 /// POSTs `body` as `application/x-tar`, of unknown length.
@@ -55,7 +66,13 @@ pub(crate) fn post_tar(
     body: &mut dyn Read,
     timeout: Duration,
 ) -> io::Result<Response> {
-    exchange(connect(address, timeout)?, "POST", target, Some(body))
+    exchange(connect(address, timeout)?, "POST", target, Body::Tar(body))
+}
+
+enum Body<'a> {
+    None,
+    Json(String),
+    Tar(&'a mut dyn Read),
 }
 
 fn connect(address: &Address, timeout: Duration) -> io::Result<Box<dyn Stream>> {
@@ -79,15 +96,22 @@ fn exchange(
     mut stream: Box<dyn Stream>,
     method: &str,
     target: &str,
-    body: Option<&mut dyn Read>,
+    body: Body<'_>,
 ) -> io::Result<Response> {
     write!(
         stream,
         "{method} {target} HTTP/1.1\r\nHost: docker\r\nConnection: close\r\n"
     )?;
     match body {
-        None => stream.write_all(b"Content-Length: 0\r\n\r\n")?,
-        Some(body) => {
+        Body::None => stream.write_all(b"Content-Length: 0\r\n\r\n")?,
+        Body::Json(text) => {
+            let length = text.len();
+            write!(
+                stream,
+                "Content-Type: application/json\r\nContent-Length: {length}\r\n\r\n{text}"
+            )?;
+        }
+        Body::Tar(body) => {
             stream.write_all(
                 b"Content-Type: application/x-tar\r\nTransfer-Encoding: chunked\r\n\r\n",
             )?;

@@ -1,10 +1,12 @@
-//! Set-up and checks: `cargo xtask image|setup|test`.
+//! Set-up, checks, demo and benchmark: `cargo xtask bench|demo|image|setup|test`.
 //!
 //! Progress goes to stderr; stdout carries results only.
 
+mod bench;
 mod check;
 mod cleanup;
 mod daemon;
+mod demo;
 mod http;
 mod invocation;
 mod progress;
@@ -16,7 +18,9 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
+use crate::bench::BenchArguments;
 use crate::check::TestArguments;
+use crate::demo::DemoArguments;
 use crate::setup::{Needs, Parts};
 use crate::workspace::Workspace;
 
@@ -29,8 +33,12 @@ struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Measure the whole system beside its alternatives; prints a table, or one JSON object.
+    Bench(BenchArguments),
     /// Build the agent's container image with what it needs; prints its tag.
     Image,
+    /// Start a warm pool, send two prompts, show where the time went, and clean up.
+    Demo(DemoArguments),
     /// Get everything that tests and demo need; prints what was found.
     Setup,
     /// Run every check that CI runs, the tests on real parts included.
@@ -61,11 +69,13 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
             println!("{}", parts.image_tag()?);
             Ok(ExitCode::SUCCESS)
         }
+        Command::Demo(arguments) => demo::run(&workspace, &arguments),
         Command::Setup => {
             let parts = Parts::obtain(&workspace, Needs::Everything)?;
             print!("{parts}");
             Ok(ExitCode::SUCCESS)
         }
+        Command::Bench(arguments) => bench::run(&workspace, &arguments),
         Command::Test(arguments) => check::run(&workspace, &arguments),
     }
 }

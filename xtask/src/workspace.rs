@@ -63,6 +63,11 @@ impl Workspace {
     pub(crate) fn debug_binary(&self, name: &str) -> PathBuf {
         self.target.join("debug").join(name)
     }
+
+    /// A binary of the workspace as `cargo build --release` leaves it.
+    pub(crate) fn release_binary(&self, name: &str) -> PathBuf {
+        self.target.join("release").join(name)
+    }
 }
 
 /// The cargo that started this program, or the one on PATH.

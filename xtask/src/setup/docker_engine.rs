@@ -39,6 +39,13 @@ pub(crate) struct DockerEngine {
 #[derive(Debug)]
 pub(crate) struct NoEngine(String);
 
+impl NoEngine {
+    /// Nobody looked for one.
+    pub(super) fn not_asked_for() -> Self {
+        Self("not asked for".to_owned())
+    }
+}
+
 impl fmt::Display for NoEngine {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)

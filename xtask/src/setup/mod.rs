@@ -11,4 +11,4 @@ pub(crate) mod program;
 mod redis;
 mod wrapper_binary;
 
-pub(crate) use parts::{Needs, Parts};
+pub(crate) use parts::{Containers, Needs, Parts};

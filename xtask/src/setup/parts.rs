@@ -23,6 +23,8 @@ pub(crate) enum Needs {
     Image,
     /// All that tests and demo run on.
     Everything,
+    /// The same without containers.
+    Processes,
 }
 
 /// Real parts, ready for use. An engine that was started here stops with this value.
@@ -55,13 +57,19 @@ impl Parts {
             packages.ensure(program, program)?;
         }
         let redis_server = match needs {
-            Needs::Everything => Some(redis_server(&mut packages, workspace)?),
+            Needs::Everything | Needs::Processes => Some(redis_server(&mut packages, workspace)?),
             Needs::Image => None,
         };
-        let engine = DockerEngine::obtain(privilege, &mut packages, workspace.state());
-        if let Err(reason) = &engine {
-            warn(format!("no containers: {reason}"));
-        }
+        let engine = match needs {
+            Needs::Image | Needs::Everything => {
+                let engine = DockerEngine::obtain(privilege, &mut packages, workspace.state());
+                if let Err(reason) = &engine {
+                    warn(format!("no containers: {reason}"));
+                }
+                engine
+            }
+            Needs::Processes => Err(NoEngine::not_asked_for()),
+        };
         let claude = Claude::obtain(&mut packages, workspace.state())?;
         let wrapper = WrapperBinary::build(workspace)?;
         build_binaries(workspace)?;
@@ -95,6 +103,16 @@ impl Parts {
     /// The engine and the image, or why there are none.
     pub(crate) fn docker(&self) -> Result<&Containers, &NoEngine> {
         self.docker.as_ref()
+    }
+
+    /// The Claude Code binary.
+    pub(crate) fn claude(&self) -> &Path {
+        self.claude.path()
+    }
+
+    /// The static wrapper.
+    pub(crate) fn wrapper(&self) -> &Path {
+        self.wrapper.path()
     }
 
     /// The reference of the agent's image.
@@ -131,6 +149,18 @@ impl Parts {
             }
         }
         command
+    }
+}
+
+impl Containers {
+    /// The engine.
+    pub(crate) fn engine(&self) -> &DockerEngine {
+        &self.engine
+    }
+
+    /// The reference of the agent's image on it.
+    pub(crate) fn image(&self) -> &str {
+        self.image.tag()
     }
 }
 

@@ -1,0 +1,3 @@
+mod command;
+
+pub(crate) use command::{BenchArguments, run};
