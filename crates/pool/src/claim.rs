@@ -124,7 +124,7 @@ impl Pool {
         metrics::histogram!("ccpool_claim_seconds").record(took.as_secs_f64());
         if created {
             tracing::info!(%session, %container, "claimed");
-            inner.courtesy.begin(Instant::now());
+            inner.courtesy.claimed(Instant::now());
             inner.rename(&container, &session);
             inner.nudge.notify_one();
         }

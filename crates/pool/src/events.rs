@@ -19,7 +19,7 @@ use futures::stream::BoxStream;
 use tokio::sync::broadcast;
 use tokio::sync::broadcast::error::RecvError;
 
-use crate::courtesy::FirstDelta;
+use crate::courtesy::FirstWords;
 use crate::error::PoolError;
 use crate::hub::Signal;
 use crate::store::{Store, StoreError};
@@ -115,7 +115,7 @@ pub(crate) struct Reader {
     behind: bool,
     ready: VecDeque<StreamedEvent>,
     ended: bool,
-    first_delta: Option<FirstDelta>,
+    first_words: Option<FirstWords>,
 }
 
 impl Reader {
@@ -145,13 +145,13 @@ impl Reader {
             behind,
             ready,
             ended: false,
-            first_delta: None,
+            first_words: None,
         }
     }
 
-    /// Lets go of `first_delta` when the turn has one, or has ended.
-    pub(crate) fn with_first_delta(mut self, first_delta: FirstDelta) -> Self {
-        self.first_delta = Some(first_delta);
+    /// Lets go of `first_words` when the turn has one, or has ended.
+    pub(crate) fn with_first_words(mut self, first_words: FirstWords) -> Self {
+        self.first_words = Some(first_words);
         self
     }
 
@@ -304,7 +304,7 @@ impl Reader {
                 event.event,
                 Event::TextDelta { .. } | Event::ThinkingDelta { .. }
             ) {
-                self.first_delta = None;
+                self.first_words = None;
             }
             if self.known.is_none_or(|known| id > known) {
                 self.ready.push_back(StreamedEvent { id, event });

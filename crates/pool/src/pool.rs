@@ -129,7 +129,9 @@ impl Pool {
             freed: Notify::new(),
             waiting: AtomicUsize::new(0),
             draining: AtomicBool::new(false),
-            courtesy: Courtesy::default(),
+            courtesy: Courtesy::for_cores(
+                std::thread::available_parallelism().map_or(1, std::num::NonZero::get),
+            ),
             broken: AtomicBool::new(false),
             seen: watch::channel(Seen::default()).0,
             failures: Mutex::default(),

@@ -8,7 +8,7 @@ use ccpool_protocol::record::ContainerState;
 use ccpool_protocol::state::{SessionStatus, field};
 use ccpool_protocol::{SessionId, TurnId};
 
-use crate::courtesy::FirstDelta;
+use crate::courtesy::FirstWords;
 use crate::error::PoolError;
 use crate::events::{EventId, EventStream, From, Reader};
 use crate::info::SessionInfo;
@@ -53,7 +53,7 @@ impl Pool {
         tracing::info!(%session, %turn, repeated, "prompt");
         let store = Arc::clone(&inner.store);
         let reader = Reader::new(store, session.clone(), signals, Some(turn.clone()), from)
-            .with_first_delta(FirstDelta(Arc::clone(&self.inner)));
+            .with_first_words(FirstWords::awaited(&self.inner));
         Ok(Turn {
             turn,
             repeated,

@@ -1,0 +1,29 @@
+use std::path::Path;
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use serde::Deserialize;
+use tokio::process::Command;
+
+use crate::site::Site;
+
+#[derive(Deserialize)]
+struct Announced {
+    listening: Vec<String>,
+}
+
+/// Starts the stand-in for the Messages API on all these addresses of this host. It answers at
+/// once, a word per delta. Returns its URLs in the same order.
+pub(crate) async fn start(site: &mut Site, program: &Path, on: &[&str]) -> Result<Vec<String>> {
+    let mut command = Command::new(program);
+    for address in on {
+        command.arg("--listen").arg(format!("{address}:0"));
+    }
+    site.start("scripted-model", &mut command)?;
+    let line = site
+        .first_line("scripted-model", Duration::from_secs(10))
+        .await?;
+    let announced: Announced =
+        serde_json::from_str(&line).context("scripted-model did not say where it listens")?;
+    Ok(announced.listening)
+}
