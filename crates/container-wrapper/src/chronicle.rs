@@ -28,6 +28,8 @@ pub(crate) struct Chronicle {
     turns: u64,
     cost_usd: f64,
     last_turn: Option<TurnId>,
+    /// How many turns have begun here.
+    opened: u64,
 }
 
 impl Chronicle {
@@ -38,12 +40,18 @@ impl Chronicle {
             turns: resume.turns,
             cost_usd: resume.cost_usd,
             last_turn: None,
+            opened: 0,
         }
     }
 
     /// The turn to which lines between turns belong.
     pub(crate) fn last_turn(&self) -> Option<&TurnId> {
         self.last_turn.as_ref()
+    }
+
+    /// How many turns have begun here.
+    pub(crate) fn opened(&self) -> u64 {
+        self.opened
     }
 
     /// What a line that was just published means.
@@ -68,6 +76,7 @@ impl Chronicle {
 
     /// The first envelope of a turn.
     pub(crate) fn open(&mut self, running: &Running, now: UnixMs, out: &mut Effects) {
+        self.opened += 1;
         let line = WrapperLine::Prompt {
             pushed_at: running.prompt.as_ref().and_then(|p| p.item.at),
             sent_at: now,

@@ -1,6 +1,6 @@
-//! The time of day.
+//! The time of day, and the time that only passes.
 
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use ccpool_protocol::UnixMs;
 
@@ -11,4 +11,21 @@ pub(crate) fn now() -> UnixMs {
         .unwrap_or_default();
     // Fits for some hundred million years.
     since.as_millis() as UnixMs
+}
+
+/// A point in time, twice: to be told, and to be measured from.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Moment {
+    pub(crate) at: UnixMs,
+    /// Not moved by anybody who sets the clock.
+    pub(crate) tick: Instant,
+}
+
+impl Moment {
+    pub(crate) fn now() -> Self {
+        Self {
+            at: now(),
+            tick: Instant::now(),
+        }
+    }
 }

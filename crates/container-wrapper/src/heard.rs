@@ -60,6 +60,21 @@ impl Heard {
         matches!(&self.parsed, Ok(Line::ControlResponse(answer)) if answer.response.request_id == id)
     }
 
+    /// What it says, where this version can read it.
+    pub(crate) fn line(&self) -> Option<&Line> {
+        self.parsed.as_ref().ok()
+    }
+
+    /// The conversation that a turn belongs to, when this line begins one. By then it is on disk
+    /// and can be resumed (seen with 2.1.329, also for a turn that was killed right afterwards, for
+    /// a local command and for `/clear`, which begins another).
+    pub(crate) fn conversation(&self) -> Option<&str> {
+        match self.line() {
+            Some(Line::Init(init)) if !init.session_id.is_empty() => Some(&init.session_id),
+            _ => None,
+        }
+    }
+
     /// What a `result` without a turn says: the CLI could not start.
     pub(crate) fn start_failure(&self) -> Option<String> {
         let Ok(Line::Result(result)) = &self.parsed else {

@@ -77,13 +77,13 @@ fn directory(path: &Path, mode: u32, owner: Option<u32>) -> io::Result<()> {
 }
 
 /// While it lives, this thread (the only one) acts under another uid and gid.
-struct Acting {
+pub(crate) struct Acting {
     uid: Uid,
     gid: Gid,
 }
 
 impl Acting {
-    fn under(uid: u32) -> io::Result<Self> {
+    pub(crate) fn under(uid: u32) -> io::Result<Self> {
         let before = Self {
             uid: geteuid(),
             gid: getegid(),

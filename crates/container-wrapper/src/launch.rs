@@ -35,8 +35,33 @@ const DISALLOWED: [&str; 2] = ["ListAgents", "SendMessage"];
 
 const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
+/// The conversation that a `claude` is started for, by its name in the CLI.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Conversation {
+    /// Nothing was said in it.
+    New(String),
+    /// It is on disk.
+    Begun(String),
+}
+
+impl Conversation {
+    pub(crate) fn id(&self) -> &str {
+        match self {
+            Self::New(id) | Self::Begun(id) => id,
+        }
+    }
+}
+
 /// The arguments, without the program's name. Nothing secret is among them.
-pub(crate) fn arguments(spawn: &ClaudeSpawn, prepared: &Prepared, session_id: &str) -> Vec<String> {
+pub(crate) fn arguments(
+    spawn: &ClaudeSpawn,
+    prepared: &Prepared,
+    conversation: &Conversation,
+) -> Vec<String> {
+    let (start, id) = match conversation {
+        Conversation::New(id) => ("--session-id", id.as_str()),
+        Conversation::Begun(id) => ("--resume", id.as_str()),
+    };
     let mut args: Vec<String> = [
         "-p",
         "--input-format",
@@ -47,8 +72,8 @@ pub(crate) fn arguments(spawn: &ClaudeSpawn, prepared: &Prepared, session_id: &s
         "--include-partial-messages",
         "--permission-prompt-tool",
         "stdio",
-        "--session-id",
-        session_id,
+        start,
+        id,
     ]
     .map(str::to_owned)
     .to_vec();
@@ -176,8 +201,10 @@ mod tests {
         spawn.model = Some(" ".into());
         spawn.allowed_tools = vec!["Read".into()];
         spawn.extra_args = vec!["--max-turns".into(), "3".into()];
-        let args = arguments(&spawn, &prepared(true), "id");
+        let conversation = Conversation::Begun("c1".into());
+        let args = arguments(&spawn, &prepared(true), &conversation);
         let line = args.join(" ");
+        assert!(line.contains("--resume c1"), "{line}");
         assert!(
             !line.contains("s3cret") && !line.contains("--model"),
             "{line}"

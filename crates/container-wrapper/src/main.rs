@@ -16,6 +16,8 @@ mod home;
 mod inflight;
 mod intake;
 mod launch;
+mod launcher;
+mod leftovers;
 mod link;
 mod log;
 mod naming;
@@ -24,9 +26,12 @@ mod outbox;
 mod parent;
 mod prompt;
 mod publisher;
+mod respawns;
+mod service;
 mod session;
 mod setup;
 mod supervisor;
+mod vigil;
 
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -35,17 +40,17 @@ use std::time::Duration;
 use anyhow::Context;
 use ccpool_protocol::boot::{self, Boot};
 use ccpool_protocol::record::report;
-use tokio::process::Command;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{Semaphore, mpsc};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
 use crate::board::Board;
-use crate::claude::Claude;
 use crate::feed::Feed;
 use crate::inflight::Inflight;
 use crate::intake::{Intake, TAKEN_AHEAD};
+use crate::launch::Conversation;
+use crate::launcher::Launcher;
 use crate::link::Link;
 use crate::naming::{Bits, Kernel};
 use crate::publisher::Publisher;
@@ -94,21 +99,20 @@ fn parameters() -> anyhow::Result<(Boot, Link)> {
 }
 
 async fn run(boot: Boot, link: Link) -> anyhow::Result<End> {
-    hide()?;
+    launcher::hide().context("cannot hide the environment")?;
     let signals = [
         signal(SignalKind::terminate()).context("cannot listen for SIGTERM")?,
         signal(SignalKind::interrupt()).context("cannot listen for SIGINT")?,
     ];
     let mut bits = Kernel::open().context("cannot read /dev/urandom")?;
-    let cli_session_id = naming::uuid(bits.draw());
+    let conversation = Conversation::New(naming::uuid(bits.draw()));
 
     let mut tasks = JoinSet::new();
     let (news_sender, news) = mpsc::channel(NEWS);
-    let command = command(&boot, &cli_session_id);
-    let claude =
-        command.and_then(|command| Ok(Claude::spawn(command, &mut tasks, news_sender.clone())?));
+    let launcher = Launcher::new(&boot, news_sender.downgrade());
+    let claude = launcher.launch(&conversation, &mut tasks);
 
-    let board = Board::new(&boot, &cli_session_id);
+    let board = Board::new(&boot, conversation.id());
     let inflight = Inflight::default();
     let publisher = Publisher {
         link: link.clone(),
@@ -120,6 +124,7 @@ async fn run(boot: Boot, link: Link) -> anyhow::Result<End> {
     let claude = match claude {
         Ok(claude) => claude,
         Err(error) => {
+            let error = anyhow::Error::new(error);
             board.report(report::FAILURE, format!("{error:#}"));
             // Redis away as well: the exit code and the log have to do.
             let _ = timeout(Duration::from_millis(boot.stop_ms), board.flushed()).await;
@@ -151,40 +156,13 @@ async fn run(boot: Boot, link: Link) -> anyhow::Result<End> {
     let supervisor = Supervisor {
         boot,
         board,
+        launcher,
         claude,
-        cli_session_id,
+        conversation,
         room,
         news,
         tasks,
         signals,
     };
     Ok(supervisor.run().await)
-}
-
-/// Without this, a process of the same uid could read the boot parameters from /proc.
-fn hide() -> anyhow::Result<()> {
-    nix::sys::prctl::set_dumpable(false).context("cannot hide the environment")
-}
-
-fn command(boot: &Boot, cli_session_id: &str) -> anyhow::Result<Command> {
-    let spawn = &boot.claude;
-    let prepared = home::prepare(spawn)?;
-    // Acting under another uid may have undone it.
-    hide()?;
-    // Unreadable is as good as empty: the names in it are a courtesy.
-    let passwd = std::fs::read_to_string("/etc/passwd").unwrap_or_default();
-    let uid = spawn.uid.unwrap_or_else(|| nix::unistd::getuid().as_raw());
-    let account = launch::Account::find(uid, &passwd);
-    let path = std::env::var("PATH").ok();
-    let mut command = Command::new(&spawn.path);
-    command
-        .args(launch::arguments(spawn, &prepared, cli_session_id))
-        .env_clear()
-        .envs(launch::environment(spawn, &prepared, path, &account))
-        .current_dir(&spawn.cwd);
-    if let Some(uid) = spawn.uid {
-        // The standard library drops supplementary groups too when it changes the uid as root.
-        command.gid(uid).uid(uid);
-    }
-    Ok(command)
 }

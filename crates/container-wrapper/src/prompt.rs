@@ -1,7 +1,8 @@
 //! A prompt that was taken from the input list and not yet answered.
 
-use ccpool_protocol::TurnId;
+use ccpool_protocol::event::Event;
 use ccpool_protocol::input::InputItem;
+use ccpool_protocol::{FailureKind, TurnId};
 
 use crate::naming::{self, Bits};
 
@@ -57,6 +58,27 @@ pub(crate) struct Steered {
     pub(crate) dropped: bool,
 }
 
+/// Why ccpool ends something itself.
+#[derive(Debug, Clone)]
+pub(crate) struct Verdict {
+    pub(crate) kind: FailureKind,
+    pub(crate) message: String,
+}
+
+impl Verdict {
+    /// The ending of a turn that was interrupted for this reason. One that ended otherwise just
+    /// before the interrupt stays as it is.
+    pub(crate) fn applied_to(&self, mut event: Event) -> Event {
+        if let Event::Failed(failed) = &mut event
+            && failed.kind == FailureKind::Interrupted
+        {
+            failed.kind = self.kind;
+            failed.message.clone_from(&self.message);
+        }
+        event
+    }
+}
+
 /// The turn that runs.
 #[derive(Debug)]
 pub(crate) struct Running {
@@ -69,6 +91,8 @@ pub(crate) struct Running {
     pub(crate) begun: bool,
     /// The CLI said that it will not run its prompt.
     pub(crate) withdrawn: bool,
+    /// ccpool itself has interrupted it, for this reason.
+    pub(crate) verdict: Option<Verdict>,
     /// A prompt that was written just when the CLI began a turn of its own; it runs afterwards.
     pub(crate) behind: Option<Box<Running>>,
 }
@@ -82,6 +106,7 @@ impl Running {
             origin: None,
             begun: false,
             withdrawn: false,
+            verdict: None,
             behind: None,
         }
     }
@@ -94,6 +119,7 @@ impl Running {
             origin: Some(origin),
             begun: true,
             withdrawn: false,
+            verdict: None,
             behind: None,
         }
     }

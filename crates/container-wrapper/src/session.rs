@@ -14,14 +14,12 @@ use ccpool_protocol::state::field;
 use ccpool_protocol::stdin::StdinLine;
 use ccpool_protocol::{FailureKind, TurnId, UnixMs};
 
-use crate::chronicle::{Chronicle, Resume, without_cost};
-use crate::effects::{Effects, Op};
+use crate::chronicle::{Chronicle, Resume};
+use crate::effects::Effects;
 use crate::heard::{Audience, Heard};
 use crate::naming::{self, Bits};
-use crate::prompt::{Prompt, Queued, Running, Steered};
+use crate::prompt::{Prompt, Queued, Running, Steered, Verdict};
 use crate::setup::Setup;
-
-const WITHDRAWN: &str = "the prompt was withdrawn before the model was asked";
 
 #[derive(Debug)]
 enum Stage {
@@ -30,14 +28,7 @@ enum Stage {
     /// A turn runs; others wait.
     Running(Box<Running>),
     /// Nothing runs any more; what is still taken fails.
-    Closed(Closed),
-}
-
-/// Why nothing runs any more.
-#[derive(Debug, Clone)]
-struct Closed {
-    kind: FailureKind,
-    message: String,
+    Closed(Verdict),
 }
 
 /// One session, from its assignment to the end of the wrapper.
@@ -46,6 +37,8 @@ pub(crate) struct Session {
     queue: VecDeque<Queued>,
     /// Somebody asked to stop: the queue is not run any more.
     stopping: bool,
+    /// `claude` is on its way out or not back yet: nothing new is given to it.
+    away: bool,
     setup: Setup,
     chronicle: Chronicle,
     /// A background task has reported since the last result.
@@ -69,6 +62,7 @@ impl Session {
             stage: Stage::Idle,
             queue: VecDeque::new(),
             stopping: false,
+            away: false,
             setup: Setup::new(assignment, boot_model),
             chronicle: Chronicle::new(resume),
             task_reported: false,
@@ -83,6 +77,16 @@ impl Session {
         matches!(self.stage, Stage::Running(_))
     }
 
+    /// The number of the running turn. Another turn has another number.
+    pub(crate) fn turn(&self) -> Option<u64> {
+        self.is_running().then(|| self.chronicle.opened())
+    }
+
+    /// Whether a permission request waits for an answer.
+    pub(crate) fn is_asking(&self) -> bool {
+        !self.asked.is_empty()
+    }
+
     /// An item came out of the input list.
     pub(crate) fn take(&mut self, raw: Vec<u8>, now: UnixMs, out: &mut Effects) {
         let queued = Queued::read(raw, &mut *self.bits);
@@ -91,7 +95,9 @@ impl Session {
             Queued::Broken { .. } => Mode::Queue,
         };
         match (&mut self.stage, queued, mode) {
-            (Stage::Running(running), Queued::Prompt(prompt), Mode::Steer) if !self.stopping => {
+            (Stage::Running(running), Queued::Prompt(prompt), Mode::Steer)
+                if !self.stopping && !self.away =>
+            {
                 out.write(&StdinLine::prompt(&prompt.item, &prompt.uuid));
                 let line = WrapperLine::Prompt {
                     pushed_at: prompt.item.at,
@@ -130,8 +136,11 @@ impl Session {
                     out.notes
                         .push("a set_model without a model was ignored".into());
                 } else {
-                    let id = self.request_id("model");
-                    out.write(&StdinLine::set_model(&id, &model));
+                    self.setup.choose(&model);
+                    if !self.away {
+                        let id = self.request_id("model");
+                        out.request_of_model(&id, &StdinLine::set_model(&id, &model));
+                    }
                 }
             }
             Control::Permission {
@@ -158,31 +167,33 @@ impl Session {
         self.go_on(now, out);
     }
 
-    /// `claude` will not answer any more: whatever is unfinished ends here, with this reason.
-    pub(crate) fn close(
-        &mut self,
-        kind: FailureKind,
-        message: impl Into<String>,
-        now: UnixMs,
-        out: &mut Effects,
-    ) {
-        let closed = Closed {
-            kind,
-            message: message.into(),
-        };
-        let mut stage = std::mem::replace(&mut self.stage, Stage::Closed(closed.clone()));
-        while let Stage::Running(running) = stage {
-            let event = self.chronicle.fail(kind, closed.message.clone(), now);
-            stage = match self.finish(*running, &event, &[], now, out) {
-                Some(next) => Stage::Running(Box::new(next)),
-                None => Stage::Idle,
-            };
-            if let Stage::Running(next) = &stage {
-                self.chronicle.open(next, now, out);
-            }
+    /// ccpool itself ends the running turn: it is interrupted, and ends for this reason.
+    pub(crate) fn abort(&mut self, kind: FailureKind, message: String, out: &mut Effects) {
+        if let Stage::Running(running) = &mut self.stage {
+            running.verdict = Some(Verdict { kind, message });
+            self.write_interrupt(out);
         }
-        self.stage = Stage::Closed(closed);
+    }
+
+    /// `claude` was asked to end: what it still says counts, but it is told nothing new.
+    pub(crate) fn hold(&mut self) {
+        self.away = true;
+    }
+
+    /// Another `claude` answers. What the session needs is sent to it with the next prompt.
+    pub(crate) fn go_on_with(&mut self, line: &WrapperLine, now: UnixMs, out: &mut Effects) {
+        self.away = false;
+        self.setup.again();
+        // Without any turn there is nobody yet who could wonder.
+        if let Some(turn) = self.chronicle.last_turn().cloned() {
+            self.chronicle.say(&turn, line, now, out);
+        }
         self.go_on(now, out);
+    }
+
+    /// A name for a conversation.
+    pub(crate) fn new_conversation(&mut self) -> String {
+        naming::uuid(self.bits.draw())
     }
 
     /// A line of `claude`'s.
@@ -287,116 +298,14 @@ impl Session {
         }
     }
 
-    /// The CLI will not run a prompt that it was given.
-    fn dropped(&mut self, uuid: &str, now: UnixMs, out: &mut Effects) {
-        let Stage::Running(running) = &mut self.stage else {
-            return;
-        };
-        running.withdraw(uuid);
-        if running.withdrawn {
-            let event = self
-                .chronicle
-                .fail(FailureKind::Interrupted, WITHDRAWN, now);
-            self.turn_over(&event, &[], now, out);
-        }
-    }
-
-    /// The running turn has ended; the next one begins, if there is one.
-    fn turn_over(&mut self, event: &Event, answered: &[String], now: UnixMs, out: &mut Effects) {
-        let Stage::Running(running) = std::mem::replace(&mut self.stage, Stage::Idle) else {
-            return;
-        };
-        if let Some(next) = self.finish(*running, event, answered, now, out) {
-            self.chronicle.open(&next, now, out);
-            self.stage = Stage::Running(Box::new(next));
-            if self.stopping {
-                self.write_interrupt(out);
-            }
-        }
-        self.go_on(now, out);
-    }
-
-    /// Writes down how a turn ended. Returns the turn that the CLI runs next by itself: prompts
-    /// that were steered and not taken in, or the prompt behind an unasked turn.
-    fn finish(
-        &mut self,
-        running: Running,
-        event: &Event,
-        answered: &[String],
-        now: UnixMs,
-        out: &mut Effects,
-    ) -> Option<Running> {
-        self.chronicle
-            .terminal(&running.turn, event, running.origin.as_deref(), now, out);
-        if let Some(prompt) = running.prompt {
-            out.ops.push(Op::Remove { raw: prompt.raw });
-        }
-        let mut next: Option<Running> = None;
-        let mut steered = running.steered;
-        match running.behind {
-            Some(behind) if behind.withdrawn => {
-                steered.extend(behind.steered);
-                if let Some(Prompt { raw, turn, .. }) = behind.prompt {
-                    let kind = FailureKind::Interrupted;
-                    self.fail_alone(raw, &turn, kind, WITHDRAWN, now, out);
-                }
-            }
-            Some(behind) if behind.is_answered(answered) => {
-                steered.extend(behind.steered);
-                if let Some(prompt) = behind.prompt {
-                    self.taken_in(prompt, true, event, now, out);
-                }
-            }
-            Some(behind) => next = Some(*behind),
-            None => {}
-        }
-        for steered in steered {
-            let prompt = steered.prompt;
-            if answered.contains(&prompt.uuid) {
-                let named = prompt.item.turn.is_some() && prompt.turn != running.turn;
-                self.taken_in(prompt, named, event, now, out);
-            } else if steered.dropped {
-                let kind = FailureKind::Interrupted;
-                self.fail_alone(prompt.raw, &prompt.turn, kind, WITHDRAWN, now, out);
-            } else if let Some(next) = &mut next {
-                next.steered.push(Steered {
-                    prompt,
-                    dropped: false,
-                });
-            } else {
-                next = Some(Running::asked(prompt));
-            }
-        }
-        next
-    }
-
-    /// A prompt was answered within the turn of another. Whoever may wait for the prompt's own turn
-    /// (`awaited`) is told the same ending; it costs and counts nothing.
-    fn taken_in(
-        &mut self,
-        prompt: Prompt,
-        awaited: bool,
-        event: &Event,
-        now: UnixMs,
-        out: &mut Effects,
-    ) {
-        if awaited {
-            let line = WrapperLine::Terminal {
-                event: without_cost(event.clone()),
-            };
-            self.chronicle
-                .publish_own(&prompt.turn, &line, true, now, out);
-        }
-        out.ops.push(Op::Remove { raw: prompt.raw });
-    }
-
     /// Runs what waits, as far as it can.
     fn go_on(&mut self, now: UnixMs, out: &mut Effects) {
         loop {
             let failure = match &self.stage {
                 Stage::Running(_) => return,
                 Stage::Closed(closed) => Some(closed.clone()),
-                Stage::Idle if self.stopping => Some(Closed {
+                Stage::Idle if self.away && !self.stopping => return,
+                Stage::Idle if self.stopping => Some(Verdict {
                     kind: FailureKind::Interrupted,
                     message: "the session was stopped before this prompt ran".to_owned(),
                 }),
@@ -409,8 +318,8 @@ impl Session {
                 (Queued::Broken { raw, turn, why }, None) => {
                     self.fail_alone(raw, &turn, FailureKind::InvalidRequest, why, now, out);
                 }
-                (Queued::Broken { raw, turn, .. }, Some(Closed { kind, message }))
-                | (Queued::Prompt(Prompt { raw, turn, .. }), Some(Closed { kind, message })) => {
+                (Queued::Broken { raw, turn, .. }, Some(Verdict { kind, message }))
+                | (Queued::Prompt(Prompt { raw, turn, .. }), Some(Verdict { kind, message })) => {
                     self.fail_alone(raw, &turn, kind, message, now, out);
                 }
                 (Queued::Prompt(prompt), None) => self.send(prompt, now, out),
@@ -442,21 +351,6 @@ impl Session {
         self.stage = Stage::Running(Box::new(running));
     }
 
-    /// A turn of its own for an item that never reached `claude`. Only between turns.
-    fn fail_alone(
-        &mut self,
-        raw: Vec<u8>,
-        turn: &TurnId,
-        kind: FailureKind,
-        message: impl Into<String>,
-        now: UnixMs,
-        out: &mut Effects,
-    ) {
-        self.chronicle
-            .terminal(turn, &Event::failed(kind, message), None, now, out);
-        out.ops.push(Op::Remove { raw });
-    }
-
     /// Lines that are for the wrapper alone: answers to its requests.
     fn unpublished(&mut self, line: &Line, out: &mut Effects) {
         if let Line::ControlResponse(answer) = line
@@ -478,8 +372,11 @@ impl Session {
     }
 
     fn write_interrupt(&mut self, out: &mut Effects) {
+        if self.away {
+            return;
+        }
         let id = self.request_id("interrupt");
-        out.write(&StdinLine::interrupt(&id));
+        out.request(&id, &StdinLine::interrupt(&id));
     }
 
     fn request_id(&mut self, what: &str) -> String {
@@ -487,6 +384,8 @@ impl Session {
         format!("ccpool-{what}-{}", self.requests)
     }
 }
+
+mod ending;
 
 #[cfg(test)]
 mod tests;

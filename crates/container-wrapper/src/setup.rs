@@ -1,35 +1,59 @@
-//! What the first prompt brings along: only what differs from how `claude` was started, because
-//! each piece costs time.
+//! What the first prompt to a `claude` brings along: only what differs from how it was started,
+//! because each piece costs time.
 
 use ccpool_protocol::assignment::Assignment;
 use ccpool_protocol::stdin::StdinLine;
 
 use crate::effects::Effects;
 
-/// Waits for the first prompt.
+/// Waits for the first prompt, and after a restart for the next.
 #[derive(Debug, Default)]
 pub(crate) struct Setup {
+    boot_model: Option<String>,
     append_system_prompt: Option<String>,
     model: Option<String>,
+    written: bool,
 }
 
 impl Setup {
-    /// `boot_model`: the model that `claude` was started with.
+    /// `boot_model`: the model that `claude` is started with.
     pub(crate) fn new(assignment: &Assignment, boot_model: Option<&str>) -> Self {
         let given = |text: &Option<String>| text.clone().filter(|text| !text.trim().is_empty());
         Self {
+            boot_model: boot_model.map(str::to_owned),
             append_system_prompt: given(&assignment.append_system_prompt),
-            model: given(&assignment.model).filter(|model| Some(model.as_str()) != boot_model),
+            model: given(&assignment.model),
+            written: false,
         }
     }
 
-    /// Writes it, once.
+    /// The session wants another model from now on.
+    pub(crate) fn choose(&mut self, model: &str) {
+        self.model = Some(model.to_owned());
+    }
+
+    /// Another `claude` knows nothing of it.
+    ///
+    /// To a resumed conversation the system prompt of its first request is bound already; the text
+    /// counts only where no request was made before (CHANGES-2.1.329 section 1).
+    pub(crate) fn again(&mut self) {
+        self.written = false;
+    }
+
+    /// Writes it, once per `claude`.
     pub(crate) fn take(&mut self, out: &mut Effects) {
-        if let Some(text) = self.append_system_prompt.take() {
-            out.write(&StdinLine::initialize("ccpool-initialize", &text));
+        if std::mem::replace(&mut self.written, true) {
+            return;
         }
-        if let Some(model) = self.model.take() {
-            out.write(&StdinLine::set_model("ccpool-first-model", &model));
+        if let Some(text) = &self.append_system_prompt {
+            let id = "ccpool-initialize";
+            out.request(id, &StdinLine::initialize(id, text));
+        }
+        if let Some(model) = &self.model
+            && self.model != self.boot_model
+        {
+            let id = "ccpool-first-model";
+            out.request_of_model(id, &StdinLine::set_model(id, model));
         }
     }
 }

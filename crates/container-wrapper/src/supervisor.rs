@@ -20,16 +20,17 @@ use tokio::time::{Instant, sleep_until, timeout};
 use crate::board::Board;
 use crate::chronicle::Resume;
 use crate::claude::Claude;
-use crate::clock;
-use crate::effects::{Effects, Op};
+use crate::clock::{self, Moment};
+use crate::effects::{Effects, Op, Order};
 use crate::heard::Heard;
+use crate::launch::Conversation;
+use crate::launcher::Launcher;
 use crate::log;
 use crate::naming::Kernel;
 use crate::news::News;
+use crate::service::{Exit, PROBE, Service};
 use crate::session::Session;
-
-/// Names the probe among the control requests.
-pub(crate) const PROBE: &str = "ccpool-probe";
+use crate::vigil::{self, Limits};
 
 /// How the wrapper ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -56,8 +57,8 @@ enum Step {
 /// Where the wrapper stands.
 #[derive(Debug)]
 enum Life {
-    /// `claude` has not answered yet.
-    Booting,
+    /// `claude` has not answered yet; it may take until then.
+    Booting { until: Instant },
     /// It has: this container can be claimed.
     Warm,
     /// On the way out.
@@ -68,8 +69,9 @@ enum Life {
 pub(crate) struct Supervisor {
     pub(crate) boot: Boot,
     pub(crate) board: Board,
+    pub(crate) launcher: Launcher,
     pub(crate) claude: Claude,
-    pub(crate) cli_session_id: String,
+    pub(crate) conversation: Conversation,
     pub(crate) room: Arc<Semaphore>,
     pub(crate) news: mpsc::Receiver<News>,
     /// Publisher, intake, control feed, and those of `claude`.
@@ -81,9 +83,11 @@ pub(crate) struct Supervisor {
 struct Loop {
     owned: Supervisor,
     life: Life,
-    session: Option<Session>,
+    service: Option<Service>,
     /// What the CLI said of a start that failed.
     start_failure: Option<String>,
+    /// It is over.
+    end: Option<End>,
 }
 
 impl Supervisor {
@@ -94,12 +98,16 @@ impl Supervisor {
         let flush = Duration::from_millis(self.boot.stop_ms);
         let mut state = Loop {
             owned: self,
-            life: Life::Booting,
-            session: None,
+            life: Life::Booting {
+                until: Instant::now() + vigil::BOOT,
+            },
+            service: None,
             start_failure: None,
+            end: None,
         };
         let end = state.run().await;
         state.owned.claude.kill();
+        state.owned.launcher.sweep();
         if timeout(flush, board.flushed()).await.is_err() {
             log::error("Redis did not take the last envelopes in time");
         }
@@ -112,9 +120,15 @@ impl Loop {
     async fn run(&mut self) -> End {
         self.write(StdinLine::mcp_status(PROBE).as_bytes().to_vec());
         loop {
+            if let Some(end) = self.end {
+                return end;
+            }
             let deadline = match &self.life {
-                Life::Stopping { until, .. } => Some(*until),
-                Life::Booting | Life::Warm => None,
+                Life::Stopping { until, .. } | Life::Booting { until } => Some(*until),
+                Life::Warm => {
+                    let service = self.service.as_ref();
+                    service.and_then(Service::deadline).map(Instant::from_std)
+                }
             };
             let [terminate, interrupt] = &mut self.owned.signals;
             // All are cancel-safe: what is not taken here stays with its source.
@@ -125,40 +139,30 @@ impl Loop {
                 Some(ended) = self.owned.tasks.join_next() => {
                     if let Err(error) = ended && error.is_panic() {
                         self.give_up("a task of the wrapper panicked; see its log");
-                        return End::Failed;
                     }
                 }
                 news = self.owned.news.recv() => {
-                    let Some(news) = news else {
-                        self.give_up("all tasks of the wrapper have ended");
-                        return End::Failed;
-                    };
-                    if let Some(end) = self.hear(news) {
-                        return end;
+                    match news {
+                        Some(news) => self.hear(news),
+                        None => self.give_up("all tasks of the wrapper have ended"),
                     }
                 }
-                () = until(deadline) => {
-                    if let Some(end) = self.escalate() {
-                        return end;
-                    }
-                }
+                () = until(deadline) => self.overdue(),
             }
         }
     }
 
-    fn hear(&mut self, news: News) -> Option<End> {
+    fn hear(&mut self, news: News) {
         match news {
             News::Line(bytes) => self.line(bytes),
             News::Exited {
                 status,
                 last_stderr,
-            } => return Some(self.exited(status, last_stderr)),
-            News::Assigned(assignment, resume) => return self.assigned(&assignment, resume),
+            } => self.exited(status, last_stderr),
+            News::Assigned(assignment, resume) => self.assigned(&assignment, resume),
             News::BadAssignment(why) => {
-                self.give_up(&format!(
-                    "the assignment in the inbox cannot be read: {why}"
-                ));
-                return Some(End::Failed);
+                let why = format!("the assignment in the inbox cannot be read: {why}");
+                self.give_up(&why);
             }
             News::Item(raw) => self.act(|session, now, out| session.take(raw, now, out)),
             News::Orphaned => {
@@ -171,65 +175,96 @@ impl Loop {
                 Err(_) => log::warn("a control message that cannot be read was ignored"),
             },
         }
-        None
     }
 
     fn line(&mut self, bytes: Vec<u8>) {
         let heard = Heard::read(bytes);
-        if heard.answers(PROBE) && matches!(self.life, Life::Booting) {
+        if heard.answers(PROBE) && matches!(self.life, Life::Booting { .. }) {
             self.life = Life::Warm;
             self.owned
                 .board
                 .report(report::READY_AT, clock::now().to_string());
             log::info("claude is ready");
         }
-        if self.session.is_none() {
+        if self.service.is_none() {
             self.start_failure = heard.start_failure().or(self.start_failure.take());
         }
-        self.act(|session, now, out| session.line(heard, now, out));
+        self.serve(|service, now, out| service.line(heard, now, out));
         self.when_idle();
     }
 
-    fn assigned(&mut self, assignment: &Assignment, resume: Resume) -> Option<End> {
+    fn assigned(&mut self, assignment: &Assignment, resume: Resume) {
         let bits = match Kernel::open() {
             Ok(bits) => Box::new(bits),
-            Err(error) => {
-                self.give_up(&format!("/dev/urandom cannot be read: {error}"));
-                return Some(End::Failed);
-            }
+            Err(error) => return self.give_up(&format!("/dev/urandom cannot be read: {error}")),
         };
         let boot = &self.owned.boot;
         let model = boot.claude.model.as_deref();
-        self.session = Some(Session::new(assignment, model, resume, bits));
+        let session = Session::new(assignment, model, resume, bits);
+        let conversation = self.owned.conversation.clone();
+        let set = |field, value: String| Op::State { field, value };
+        let ops = vec![
+            set(field::CLI_SESSION_ID, conversation.id().to_owned()),
+            set(field::LAST_HEARTBEAT, clock::now().to_string()),
+        ];
+        let grace = Duration::from_millis(boot.stop_ms);
+        let service = Service::new(session, conversation, Limits::new(boot), grace);
+        self.service = Some(service);
         let keys = self.owned.board.keys().session(&assignment.session);
         self.owned.board.assign(keys, resume.batch);
-        let set = |field, value: String| Op::State { field, value };
-        self.owned.board.post(vec![
-            set(field::CLI_SESSION_ID, self.owned.cli_session_id.clone()),
-            set(field::LAST_HEARTBEAT, clock::now().to_string()),
-        ]);
+        self.owned.board.post(ops);
         log::info(format_args!("serving session {}", assignment.session));
         if matches!(self.life, Life::Stopping { .. }) {
             self.act(|session, now, out| session.stop(now, out));
         }
-        None
     }
 
-    /// Lets the session act, where there is one, and does what it wants.
+    /// Lets the session act, where there is one.
     fn act(&mut self, act: impl FnOnce(&mut Session, u64, &mut Effects)) {
-        let Some(session) = &mut self.session else {
+        self.serve(|service, now, out| service.act(act, now, out));
+    }
+
+    /// Lets the session and its overseer act, where there are any, and does what they want.
+    fn serve(&mut self, act: impl FnOnce(&mut Service, Moment, &mut Effects)) {
+        let Some(service) = &mut self.service else {
             return;
         };
         let mut out = Effects::default();
-        act(session, clock::now(), &mut out);
+        act(service, Moment::now(), &mut out);
+        for note in std::mem::take(&mut out.notes) {
+            log::warn(note);
+        }
         let removed = out.removed();
+        self.owned.board.post(out.ops);
+        self.owned.room.add_permits(removed);
+        for order in out.orders {
+            match order {
+                Order::Terminate => self.owned.claude.terminate(),
+                Order::Kill => self.owned.claude.kill(),
+                Order::Start(conversation) => self.start(&conversation),
+                Order::GiveUp(why) => self.give_up(&why),
+            }
+        }
         if !out.stdin.is_empty() {
             self.write(out.stdin);
         }
-        self.owned.board.post(out.ops);
-        self.owned.room.add_permits(removed);
-        for note in out.notes {
-            log::warn(note);
+    }
+
+    /// Another `claude` in the place of the one that is gone.
+    fn start(&mut self, conversation: &Conversation) {
+        self.owned.claude.kill();
+        self.owned.launcher.sweep();
+        match self
+            .owned
+            .launcher
+            .launch(conversation, &mut self.owned.tasks)
+        {
+            Ok(claude) => {
+                self.owned.claude = claude;
+                let id = conversation.id().to_owned();
+                self.owned.board.report(report::CLI_SESSION_ID, id);
+            }
+            Err(error) => self.give_up(&error.to_string()),
         }
     }
 
@@ -241,26 +276,32 @@ impl Loop {
         }
     }
 
-    fn exited(&mut self, status: ExitStatus, last_stderr: Option<String>) -> End {
+    fn exited(&mut self, status: ExitStatus, last_stderr: Option<String>) {
         if matches!(self.life, Life::Stopping { .. }) {
             let message = "the session was stopped before the turn ended";
             self.act(|session, now, out| {
                 session.close(FailureKind::Interrupted, message, now, out);
             });
-            return End::Stopped;
+            self.end = Some(End::Stopped);
+            return;
         }
         let mut why = describe(status);
         if let Some(words) = self.start_failure.take().or(last_stderr) {
             why = format!("{why}: {words}");
         }
-        self.give_up(&why);
-        End::Failed
+        if matches!(self.life, Life::Warm) && self.service.is_some() {
+            let code = status.code();
+            self.serve(|service, now, out| service.exited(Exit { why, code }, now, out));
+        } else {
+            self.give_up(&why);
+        }
     }
 
     /// Reports why this wrapper ends, to the running turn and to the pool.
     fn give_up(&mut self, why: &str) {
         log::error(why);
         self.owned.board.report(report::FAILURE, why);
+        self.end = Some(End::Failed);
         self.act(|session, now, out| session.close(FailureKind::ContainerLost, why, now, out));
     }
 
@@ -283,17 +324,26 @@ impl Loop {
                 ..
             }
         );
-        if interrupted && !self.session.as_ref().is_some_and(Session::is_running) {
+        if interrupted && !self.service.as_ref().is_some_and(Service::is_running) {
             self.owned.claude.close_stdin();
             self.enter(Step::Closed, 2);
         }
     }
 
+    /// What was awaited has not come.
+    fn overdue(&mut self) {
+        match self.life {
+            Life::Booting { .. } => {
+                let limit = vigil::BOOT.as_secs();
+                self.give_up(&format!("claude was not ready within {limit} s"));
+            }
+            Life::Warm => self.serve(Service::tick),
+            Life::Stopping { step, .. } => self.escalate(step),
+        }
+    }
+
     /// A step has taken too long.
-    fn escalate(&mut self) -> Option<End> {
-        let Life::Stopping { step, .. } = self.life else {
-            return None;
-        };
+    fn escalate(&mut self, step: Step) {
         match step {
             Step::Interrupted => {
                 let message = "the turn did not end when it was interrupted for the stop";
@@ -313,9 +363,8 @@ impl Loop {
                 self.owned.claude.kill();
                 self.enter(Step::Killed, 4);
             }
-            Step::Killed => return Some(End::Stopped),
+            Step::Killed => self.end = Some(End::Stopped),
         }
-        None
     }
 
     /// `part`: which fraction of the time for a stop this step may take.

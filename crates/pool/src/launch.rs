@@ -81,6 +81,8 @@ impl Launcher {
             retain_ms: millis(config.timeouts.retain),
             stop_ms: millis(config.timeouts.stop),
             heartbeat_ms: millis(heartbeat(config)),
+            stall_ms: millis(config.timeouts.stall),
+            turn_ms: config.timeouts.turn.map(millis),
             follow_stdin: !docker,
             claude,
         };

@@ -31,6 +31,11 @@ pub struct Boot {
     pub stop_ms: u64,
     /// How often the heartbeat is written.
     pub heartbeat_ms: u64,
+    /// How long `claude` may be silent during a turn.
+    pub stall_ms: u64,
+    /// How long a turn may take; none for as long as it likes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub turn_ms: Option<u64>,
     /// The wrapper's stdin is a pipe from the gateway, and it stops when that closes: on the
     /// process runtime nothing outlives its gateway.
     #[serde(default)]

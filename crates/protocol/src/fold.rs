@@ -337,6 +337,31 @@ impl Fold {
                 self.draft = Draft::default();
                 vec![event]
             }
+            WrapperLine::Respawned {
+                reason,
+                resumed,
+                took_ms,
+            } => {
+                if !resumed {
+                    // Another conversation, which the CLI counts from zero.
+                    self.cost_so_far = 0.0;
+                }
+                let text = if resumed {
+                    "claude was started again and goes on with the conversation"
+                } else {
+                    "claude was started again without the conversation so far"
+                };
+                let detail = Map::from_iter([
+                    ("text".to_owned(), Value::from(text)),
+                    ("reason".to_owned(), Value::String(reason)),
+                    ("resumed".to_owned(), Value::Bool(resumed)),
+                    ("took_ms".to_owned(), Value::from(took_ms)),
+                ]);
+                vec![Event::Status {
+                    status: Status::Notice,
+                    detail,
+                }]
+            }
             WrapperLine::Noise { text } => {
                 let detail = Map::from_iter([
                     ("text".to_owned(), Value::String(text)),

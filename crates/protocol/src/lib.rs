@@ -27,6 +27,7 @@ pub mod record;
 pub mod replay;
 pub mod state;
 pub mod stdin;
+mod wrapper_line;
 
 pub use event::{Event, ReplyEvent};
 pub use failure::FailureKind;

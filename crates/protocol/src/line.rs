@@ -7,7 +7,7 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
-use crate::event::Event;
+pub use crate::wrapper_line::WrapperLine;
 
 /// One line of the CLI's stdout, or of the wrapper's own.
 #[derive(Debug, Clone, PartialEq)]
@@ -273,51 +273,6 @@ pub struct Notice {
     pub fields: Map<String, Value>,
 }
 
-/// The wrapper's own lines: `{"type":"ccpool","subtype":…}`.
-#[derive(Debug, Clone, PartialEq, serde::Serialize, Deserialize)]
-#[serde(
-    tag = "subtype",
-    rename_all = "snake_case",
-    rename_all_fields = "camelCase"
-)]
-pub enum WrapperLine {
-    /// A prompt was taken and written to `claude`.
-    Prompt {
-        /// When it was pushed into Redis, where that is known (Unix ms).
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        pushed_at: Option<u64>,
-        /// When it was written to `claude` (Unix ms).
-        sent_at: u64,
-        /// It was steered into the running turn.
-        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-        steered: bool,
-        /// Nobody asked for this turn: the CLI's reason.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        origin: Option<String>,
-    },
-    /// The turn has ended. Written once per turn, by whoever saw the end: it decides.
-    Terminal { event: Event },
-    /// Text on `claude`'s stdout that is no JSON.
-    Noise { text: String },
-}
-
-impl WrapperLine {
-    /// The JSON of the whole line.
-    pub fn to_json(&self) -> String {
-        #[derive(serde::Serialize)]
-        struct Typed<'a> {
-            r#type: &'static str,
-            #[serde(flatten)]
-            line: &'a WrapperLine,
-        }
-        serde_json::to_string(&Typed {
-            r#type: "ccpool",
-            line: self,
-        })
-        .expect("wrapper lines have string keys")
-    }
-}
-
 /// A line that is no JSON object with a string `type`, or not of the shape that its type has.
 #[derive(Debug, thiserror::Error)]
 #[error("not a stream-json line: {0}")]
@@ -482,13 +437,5 @@ mod tests {
         ] {
             assert!(Line::parse(text).is_err(), "{text}");
         }
-    }
-
-    #[test]
-    fn the_wrappers_own_lines_come_back() {
-        let line = WrapperLine::Terminal {
-            event: Event::failed(crate::FailureKind::ContainerLost, "gone"),
-        };
-        assert_eq!(Line::parse(&line.to_json()).unwrap(), Line::Wrapper(line));
     }
 }

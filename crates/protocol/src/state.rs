@@ -33,6 +33,8 @@ pub mod field {
     pub const BATCH: &str = "batch";
     /// When it ended, if it has.
     pub const ENDED_AT: &str = "endedAt";
+    /// How often `claude` was started again because it hung or ended.
+    pub const RESPAWNS: &str = "respawns";
     /// What the session has cost so far, in US dollars.
     pub const COST_USD: &str = "costUsd";
 }

@@ -6,3 +6,4 @@ mod outage;
 mod stop;
 mod support;
 mod turns;
+mod watch;

@@ -91,32 +91,6 @@ async fn prompts_pushed_after_an_idle_outage_are_taken() {
 }
 
 #[tokio::test]
-async fn claude_is_killed_during_a_turn() {
-    let mut rig = Rig::serving().await;
-    rig.push(json!({"turn": "t1", "text": SLOW})).await;
-    rig.push(json!({"turn": "t2", "text": "waits"})).await;
-    rig.line("text_delta").await;
-    Rig::signal(rig.claude_pid(), Signal::SIGKILL);
-    assert_eq!(rig.exit().await.code(), Some(1));
-    let endings = rig.endings("t1").await;
-    assert_eq!(endings.len(), 1);
-    assert_eq!(endings[0]["kind"], "container_lost");
-    assert_eq!(endings[0]["visibleOutput"], true);
-    let endings = rig.endings("t2").await;
-    assert_eq!(endings.len(), 1);
-    assert_eq!(
-        (&endings[0]["kind"], &endings[0]["visibleOutput"]),
-        (&json!("container_lost"), &json!(false))
-    );
-    assert_eq!(rig.list(&rig.session.inflight).await, Vec::<String>::new());
-    let failure = rig.report(report::FAILURE).await.unwrap();
-    assert!(
-        failure.starts_with("claude was ended by signal 9"),
-        "{failure}"
-    );
-}
-
-#[tokio::test]
 async fn a_redis_that_answers_late_applies_each_batch_once() {
     let mut rig = Rig::prepare().await;
     // So that what goes unanswered is a batch and no heartbeat.

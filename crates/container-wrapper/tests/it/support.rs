@@ -137,7 +137,12 @@ impl Rig {
         let redis = Redis::start(dir.path()).await;
         let loopback = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
         let model = ScriptedModel::start(loopback).await.unwrap();
-        let id = ContainerId::from_random(1);
+        // By its id the wrapper knows its processes: no two may have the same.
+        let unique = dir.path().to_str().unwrap().bytes();
+        let unique = unique.fold(0_u64, |hash, byte| {
+            hash.wrapping_mul(131).wrapping_add(u64::from(byte))
+        });
+        let id = ContainerId::from_random(unique);
         let keys = Keys::new("test:cc:");
         let env = [
             ("ANTHROPIC_BASE_URL", model.base_url()),
@@ -151,6 +156,8 @@ impl Rig {
             retain_ms: 600_000,
             stop_ms: 8000,
             heartbeat_ms: 200,
+            stall_ms: 120_000,
+            turn_ms: None,
             follow_stdin: false,
             claude: ClaudeSpawn {
                 path: claude,

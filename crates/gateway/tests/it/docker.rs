@@ -330,6 +330,38 @@ async fn a_killed_container_ends_its_turn_and_is_replaced() {
     network.remove().await;
 }
 
+/// The agent ends its own `claude`; the container and the conversation survive.
+#[tokio::test]
+async fn a_claude_that_dies_comes_back_with_its_conversation() {
+    let network = Network::create("back").await;
+    let gateway = Gateway::start(network.setup(&json!({"minWarm": 1, "maxTotal": 2}))).await;
+    let claimed = gateway.claim("s1").await;
+    let colour = json!({"prompt": "My favourite colour is teal. Remember it."});
+    let (status, answer) = gateway.turn("s1", &colour).await;
+    assert_eq!(status, 200, "{answer}");
+    let scene = json!([{"toolUse": {"name": "Bash", "input": {"command": "kill -9 $PPID"}}}]);
+    let (status, lost) = gateway
+        .turn("s1", &json!({"prompt": format!("[[do: {scene}]]")}))
+        .await;
+    assert_eq!(
+        (status, &lost["kind"]),
+        (503, &json!("container_lost")),
+        "{lost}"
+    );
+    assert_eq!(lost["toolEffects"], json!(true), "{lost}");
+    let question = json!({"prompt": "What is my favourite colour?"});
+    let (status, answer) = gateway.turn("s1", &question).await;
+    assert_eq!(status, 200, "{answer}");
+    assert!(
+        answer["result"]["text"].to_string().contains("teal"),
+        "{answer}"
+    );
+    let info = gateway.get("/api/docker-cc/sessions/s1").await;
+    assert_eq!(info["container"], claimed["container"]);
+    gateway.stop().await;
+    network.remove().await;
+}
+
 #[tokio::test]
 async fn a_container_that_dies_at_boot_is_told_with_the_reason() {
     let network = Network::create("dies").await;

@@ -1,0 +1,99 @@
+//! Starts `claude`: what it needs on disk, then the process.
+
+use ccpool_protocol::ContainerId;
+use ccpool_protocol::boot::{Boot, ClaudeSpawn};
+use tokio::process::Command;
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
+
+use crate::claude::{Claude, SpawnError};
+use crate::home::{self, PrepareError};
+use crate::launch::{self, Conversation};
+use crate::leftovers;
+use crate::log;
+use crate::news::News;
+
+/// `claude` could not be started.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum LaunchError {
+    #[error(transparent)]
+    Prepare(#[from] PrepareError),
+    #[error("cannot hide the environment: {0}")]
+    Hide(#[from] nix::Error),
+    #[error(transparent)]
+    Spawn(#[from] SpawnError),
+    /// The wrapper is on its way out.
+    #[error("nobody listens to claude any more")]
+    Deserted,
+}
+
+/// Starts it as often as need be.
+#[derive(Debug)]
+pub(crate) struct Launcher {
+    container: ContainerId,
+    spawn: ClaudeSpawn,
+    /// Weak: the news end when everything else has ended.
+    news: mpsc::WeakSender<News>,
+}
+
+impl Launcher {
+    pub(crate) fn new(boot: &Boot, news: mpsc::WeakSender<News>) -> Self {
+        Self {
+            container: boot.container.clone(),
+            spawn: boot.claude.clone(),
+            news,
+        }
+    }
+
+    /// Ends what the last one has left behind.
+    pub(crate) fn sweep(&self) {
+        let ended = leftovers::end(self.container.as_str(), self.spawn.uid);
+        // Acting under another uid may have undone it.
+        let hidden = hide().map_err(std::io::Error::from);
+        match ended.and_then(|ended| hidden.map(|()| ended)) {
+            Ok(0) => {}
+            Ok(ended) => log::warn(format_args!("{ended} processes of claude's were ended")),
+            Err(error) => log::error(format_args!("cannot look for what claude left: {error}")),
+        }
+    }
+
+    /// Starts it for this conversation; its tasks go into `tasks`.
+    pub(crate) fn launch(
+        &self,
+        conversation: &Conversation,
+        tasks: &mut JoinSet<()>,
+    ) -> Result<Claude, LaunchError> {
+        let news = self.news.upgrade().ok_or(LaunchError::Deserted)?;
+        let command = self.command(conversation)?;
+        Ok(Claude::spawn(command, tasks, news)?)
+    }
+
+    fn command(&self, conversation: &Conversation) -> Result<Command, LaunchError> {
+        let spawn = &self.spawn;
+        let prepared = home::prepare(spawn)?;
+        // Acting under another uid may have undone it.
+        hide()?;
+        // Unreadable is as good as empty: the names in it are a courtesy.
+        let passwd = std::fs::read_to_string("/etc/passwd").unwrap_or_default();
+        let uid = spawn.uid.unwrap_or_else(|| nix::unistd::getuid().as_raw());
+        let account = launch::Account::find(uid, &passwd);
+        let path = std::env::var("PATH").ok();
+        let mut command = Command::new(&spawn.path);
+        command
+            .args(launch::arguments(spawn, &prepared, conversation))
+            .env_clear()
+            .envs(launch::environment(spawn, &prepared, path, &account))
+            .env(leftovers::MARK, self.container.as_str())
+            .current_dir(&spawn.cwd);
+        if let Some(uid) = spawn.uid {
+            // The standard library drops supplementary groups too when it changes the uid as root.
+            command.gid(uid).uid(uid);
+        }
+        Ok(command)
+    }
+}
+
+/// Without this, a process of the same uid could read the boot parameters from /proc.
+pub(crate) fn hide() -> nix::Result<()> {
+    nix::sys::prctl::set_dumpable(false)
+}

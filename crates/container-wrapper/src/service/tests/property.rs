@@ -1,0 +1,112 @@
+//! Whatever happens in whatever order, each prompt ends once.
+
+use std::collections::HashMap;
+
+use proptest::prelude::*;
+
+use super::*;
+
+#[derive(Debug, Clone)]
+enum Move {
+    Push(&'static str, bool),
+    Begin,
+    Tool,
+    Ask,
+    Finish,
+    Interrupt,
+    SetModel,
+    Hang,
+    Wake,
+    Stubborn,
+    BadStart,
+    Exit(Option<i32>),
+    Wait(u64),
+    Stop,
+}
+
+fn a_move() -> impl Strategy<Value = Move> {
+    prop_oneof![
+        8 => (prop_oneof![Just("queue"), Just("steer"), Just("interrupt")], any::<bool>())
+            .prop_map(|(mode, named)| Move::Push(mode, named)),
+        6 => Just(Move::Begin),
+        2 => Just(Move::Tool),
+        1 => Just(Move::Ask),
+        5 => Just(Move::Finish),
+        2 => Just(Move::Interrupt),
+        1 => Just(Move::SetModel),
+        1 => Just(Move::Hang),
+        2 => Just(Move::Wake),
+        1 => Just(Move::Stubborn),
+        1 => Just(Move::BadStart),
+        2 => prop_oneof![Just(None), Just(Some(0)), Just(Some(1)), Just(Some(143))]
+            .prop_map(Move::Exit),
+        4 => (0u64..4000).prop_map(Move::Wait),
+        1 => (60_000u64..700_000).prop_map(Move::Wait),
+    ]
+}
+
+proptest! {
+    #[test]
+    fn every_taken_prompt_ends_once(
+        moves in proptest::collection::vec(a_move(), 0..60),
+        turn_ms in prop_oneof![Just(None), Just(Some(2500))],
+        end in prop_oneof![3 => Just(Move::Finish), 1 => Just(Move::Stop)],
+    ) {
+        let mut play = Play::new(1000, turn_ms);
+        for (i, step) in moves.into_iter().chain([end]).enumerate() {
+            match step {
+                Move::Push(mode, true) => {
+                    play.push(json!({"turn": format!("t{i}"), "text": "x", "mode": mode}));
+                }
+                Move::Push(mode, false) => play.push(json!({"text": format!("x{i}"), "mode": mode})),
+                Move::Begin => play.begins(),
+                Move::Tool => play.calls_a_tool(),
+                Move::Ask => play.asks(),
+                Move::Finish => play.finishes(),
+                Move::Interrupt => play.session(|s, _, out| s.control(Control::Interrupt, out)),
+                Move::SetModel => {
+                    let model = "sonnet".to_owned();
+                    play.session(|s, _, out| s.control(Control::SetModel { model }, out));
+                }
+                Move::Hang => play.cli.iter_mut().for_each(|cli| cli.hangs = true),
+                Move::Wake => {
+                    play.cli.iter_mut().for_each(|cli| cli.hangs = false);
+                    play.cli_reads();
+                }
+                Move::Stubborn => play.cli.iter_mut().for_each(|cli| cli.stubborn = true),
+                Move::BadStart => play.bad_start = true,
+                Move::Exit(code) => play.exits(code),
+                Move::Wait(ms) => play.waits(ms),
+                Move::Stop => play.session(|session, now, out| session.stop(now, out)),
+            }
+        }
+        // Whatever state it is in, a process that works and time are enough.
+        for _ in 0..200 {
+            play.cli.iter_mut().for_each(|cli| (cli.hangs, cli.stubborn) = (false, false));
+            play.cli_reads();
+            play.begins();
+            play.finishes();
+            play.waits(10_000);
+        }
+        prop_assert!(!play.service.is_running());
+        prop_assert!(play.gave_up.is_some() == play.cli.is_none());
+
+        let endings = play.endings();
+        for turn in play.taken.iter().filter_map(|(_, turn)| turn.as_deref()) {
+            let count = endings.iter().filter(|(ended, _)| ended == turn).count();
+            prop_assert_eq!(count, 1, "{}", turn);
+        }
+        let turns: std::collections::HashSet<_> = endings.iter().map(|(turn, _)| turn).collect();
+        prop_assert_eq!(turns.len(), endings.len(), "a turn ended twice");
+        let mut removed: HashMap<&[u8], usize> = HashMap::new();
+        for op in &play.ops {
+            if let Op::Remove { raw } = op {
+                *removed.entry(raw).or_default() += 1;
+            }
+        }
+        for (raw, _) in &play.taken {
+            prop_assert_eq!(removed.remove(raw.as_slice()), Some(1));
+        }
+        prop_assert!(removed.is_empty());
+    }
+}

@@ -1,0 +1,224 @@
+//! What `claude` owes: an answer to each control request, signs of life during a turn, and the end
+//! of a turn in time.
+//!
+//! Pure: it is told what was written and what was heard, and says when something is overdue. The
+//! limits and why they are what they are: `docs/decisions/0006-stalls.md`.
+
+use std::collections::HashSet;
+use std::time::{Duration, Instant};
+
+use ccpool_protocol::boot::Boot;
+use ccpool_protocol::line::{Assistant, Line, User};
+use serde_json::Value;
+
+use crate::effects::Request;
+
+/// How long a control request may go unanswered; answers take some milliseconds.
+pub(crate) const ANSWER: Duration = Duration::from_secs(5);
+/// How long the first answer of a starting `claude` may take.
+pub(crate) const BOOT: Duration = Duration::from_secs(30);
+/// How long an interrupted turn may take to end; it takes some milliseconds.
+pub(crate) const INTERRUPT: Duration = Duration::from_secs(5);
+/// How long a tool may work without a word. Nothing tells of its progress, and Bash alone may be
+/// given ten minutes.
+const TOOL: Duration = Duration::from_secs(20 * 60);
+
+/// How much silence and time a turn may take.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Limits {
+    stall: Duration,
+    tool: Duration,
+    turn: Option<Duration>,
+}
+
+impl Limits {
+    pub(crate) fn new(boot: &Boot) -> Self {
+        let stall = Duration::from_millis(boot.stall_ms);
+        Self {
+            stall,
+            tool: stall.max(TOOL),
+            turn: boot.turn_ms.map(Duration::from_millis),
+        }
+    }
+}
+
+/// Something is overdue. Each is told once.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Alarm {
+    /// The running turn was silent for so long.
+    Stalled(Duration),
+    /// The running turn takes longer than this.
+    Overlong(Duration),
+    /// The running turn was interrupted because of one of these and goes on.
+    Unmoved,
+    /// A request that may wait for the model's service has no answer: is anybody there at all?
+    Doubt(String),
+    /// A request has no answer.
+    Unanswered(String),
+}
+
+/// The overseer.
+#[derive(Debug)]
+pub(crate) struct Vigil {
+    limits: Limits,
+    turn: Option<Watched>,
+    open: Vec<Open>,
+}
+
+/// A running turn.
+#[derive(Debug)]
+struct Watched {
+    number: u64,
+    began: Instant,
+    /// The last sign of life.
+    sign: Instant,
+    /// Called and not answered.
+    tools: HashSet<String>,
+    /// A person is asked.
+    asking: bool,
+    /// It was interrupted because of an alarm, and has until then.
+    until: Option<Instant>,
+}
+
+/// A request without an answer.
+#[derive(Debug)]
+struct Open {
+    request: Request,
+    until: Instant,
+}
+
+impl Vigil {
+    pub(crate) fn new(limits: Limits) -> Self {
+        Self {
+            limits,
+            turn: None,
+            open: Vec::new(),
+        }
+    }
+
+    /// A control request was written that is to be answered within `patience`.
+    pub(crate) fn asked(&mut self, request: Request, patience: Duration, now: Instant) {
+        let until = now + patience;
+        self.open.push(Open { request, until });
+    }
+
+    /// Which turn runs (its number), and whether a person is asked for a permission.
+    pub(crate) fn follow(&mut self, turn: Option<u64>, asking: bool, now: Instant) {
+        let Some(number) = turn else {
+            self.turn = None;
+            return;
+        };
+        match &mut self.turn {
+            Some(watched) if watched.number == number => {
+                // Once it is answered the silence begins anew.
+                if watched.asking && !asking {
+                    watched.sign = now;
+                }
+                watched.asking = asking;
+            }
+            Some(_) | None => {
+                self.turn = Some(Watched {
+                    number,
+                    began: now,
+                    sign: now,
+                    tools: HashSet::new(),
+                    asking,
+                    until: None,
+                });
+            }
+        }
+    }
+
+    /// `claude` has printed a line; none if it is one that this version cannot read.
+    pub(crate) fn heard(&mut self, line: Option<&Line>, now: Instant) {
+        if let Some(Line::ControlResponse(answer)) = line {
+            // An answer says that the process lives, not that the turn moves.
+            let id = &answer.response.request_id;
+            self.open.retain(|open| open.request.id != *id);
+            return;
+        }
+        if line.is_none() {
+            // It may be an answer in a new shape; nobody is to be killed for that.
+            self.open.clear();
+        }
+        let Some(watched) = &mut self.turn else {
+            return;
+        };
+        watched.sign = now;
+        if let Some(Line::Assistant(line)) = line {
+            watched.tools.extend(called(line));
+        } else if let Some(Line::User(line)) = line {
+            for id in answered(line) {
+                watched.tools.remove(id);
+            }
+        }
+    }
+
+    /// The process is gone, and all that it owed.
+    pub(crate) fn forget(&mut self) {
+        self.open.clear();
+        self.turn = None;
+    }
+
+    /// When something will be overdue, if nothing is heard.
+    pub(crate) fn deadline(&self) -> Option<Instant> {
+        let turn = self.turn.as_ref();
+        let turn = turn.and_then(|watched| watched.next(&self.limits));
+        let request = self.open.iter().map(|open| open.until).min();
+        turn.map(|(at, _)| at).into_iter().chain(request).min()
+    }
+
+    /// What is overdue; to be asked again until nothing is.
+    pub(crate) fn due(&mut self, now: Instant) -> Option<Alarm> {
+        if let Some(at) = self.open.iter().position(|open| open.until <= now) {
+            let Request { id, asks_model } = self.open.remove(at).request;
+            return Some(if asks_model {
+                Alarm::Doubt(id)
+            } else {
+                Alarm::Unanswered(id)
+            });
+        }
+        let watched = self.turn.as_mut()?;
+        let (_, alarm) = watched.next(&self.limits).filter(|(at, _)| *at <= now)?;
+        watched.until = Some(now + INTERRUPT);
+        Some(alarm)
+    }
+}
+
+impl Watched {
+    /// The first thing that would be overdue, and when.
+    fn next(&self, limits: &Limits) -> Option<(Instant, Alarm)> {
+        if let Some(until) = self.until {
+            return Some((until, Alarm::Unmoved));
+        }
+        let silence = match (self.asking, self.tools.is_empty()) {
+            (true, _) => None,
+            (false, true) => Some(limits.stall),
+            (false, false) => Some(limits.tool),
+        };
+        let stalled = silence.map(|limit| (self.sign + limit, Alarm::Stalled(limit)));
+        let overlong = limits
+            .turn
+            .map(|limit| (self.began + limit, Alarm::Overlong(limit)));
+        stalled
+            .into_iter()
+            .chain(overlong)
+            .min_by_key(|(at, _)| *at)
+    }
+}
+
+fn called(line: &Assistant) -> impl Iterator<Item = String> {
+    let blocks = line.message.content.as_array().into_iter().flatten();
+    let calls = blocks.filter(|block| block["type"] == "tool_use");
+    calls.filter_map(|block| Some(block["id"].as_str()?.to_owned()))
+}
+
+fn answered(line: &User) -> impl Iterator<Item = &str> {
+    let blocks: &[Value] = line.message.content.as_array().map_or(&[], Vec::as_slice);
+    blocks
+        .iter()
+        .filter_map(|block| block["tool_use_id"].as_str())
+}
+
+#[cfg(test)]
+mod tests;
