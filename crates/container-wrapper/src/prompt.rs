@@ -42,7 +42,7 @@ impl Queued {
                 raw,
             }),
             Err(error) => Self::Broken {
-                turn: InputItem::turn_of_broken(&raw).unwrap_or_else(|| naming::turn(bits.draw())),
+                turn: InputItem::turn_named(&raw).unwrap_or_else(|| naming::turn(bits.draw())),
                 why: error.to_string(),
                 raw,
             },

@@ -73,7 +73,7 @@ fn open_turns(running: Option<TurnId>, items: &[Vec<u8>]) -> Vec<TurnId> {
     for (number, item) in items.iter().enumerate() {
         let named = match InputItem::parse(item) {
             Ok(item) => item.turn,
-            Err(_) => InputItem::turn_of_broken(item),
+            Err(_) => InputItem::turn_named(item),
         };
         let unnamed = || TurnId::new(format!("unnamed-{number}")).expect("a turn id");
         let turn = named.unwrap_or_else(unnamed);

@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use ccpool_protocol::envelope::Envelope;
 use ccpool_protocol::fold::{Ending, Fold, Stamp};
+use ccpool_protocol::input::InputItem;
 use ccpool_protocol::line::Line;
 use ccpool_protocol::state::{SessionStatus, field};
 use ccpool_protocol::{Event, ReplyEvent, SessionId, TurnId};
@@ -183,7 +184,8 @@ impl Reader {
                     Ok(()) => self.behind = false,
                     // Redis is away: the hub says when it is back.
                     Err(error) if error.is_retryable() => {
-                        if let Err(RecvError::Closed) = self.signals.recv().await {
+                        let heard = tokio::time::timeout(LOOK_AFTER, self.signals.recv()).await;
+                        if let Ok(Err(RecvError::Closed)) = heard {
                             return None;
                         }
                     }
@@ -229,10 +231,50 @@ impl Reader {
         }
     }
 
-    /// Reads the buffer from where this reader is.
+    /// Brings this reader to where the session is.
     async fn catch_up(&mut self) -> Result<(), StoreError> {
         // First whether it has ended, then the buffer: what ended it is in there by then.
         let status = self.status().await?;
+        self.read_buffer().await?;
+        if self.ended {
+            return Ok(());
+        }
+        if status.is_none_or(|status| status == SessionStatus::Ended) {
+            return self.conclude().await;
+        }
+        let Some(turn) = self.only.clone() else {
+            return Ok(());
+        };
+        if !self.is_open(&turn).await? {
+            // Its ending was written before it was closed, so it is there now, if it is kept.
+            self.read_buffer().await?;
+            if !self.ended {
+                self.conclude().await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether a turn runs or waits.
+    async fn is_open(&self, turn: &TurnId) -> Result<bool, StoreError> {
+        // First what waits: from there it moves on to running, never back.
+        let items = self.store.unanswered(&self.session).await?;
+        let named = |item: &Vec<u8>| InputItem::turn_named(item);
+        if items
+            .iter()
+            .filter_map(named)
+            .any(|waiting| waiting == *turn)
+        {
+            return Ok(true);
+        }
+        let state = self.store.session_state(&self.session).await?;
+        Ok(state
+            .get(field::TURN)
+            .is_some_and(|running| running == turn.as_str()))
+    }
+
+    /// Takes what the buffer has from where this reader is.
+    async fn read_buffer(&mut self) -> Result<(), StoreError> {
         let buffer = self.store.buffer(&self.session).await?;
         let start = self.seen.or(self.known.map(|id| id.seq));
         let mut first = true;
@@ -247,9 +289,6 @@ impl Reader {
                 self.gap(&envelope, start + 1);
             }
             self.fold(&envelope);
-        }
-        if !self.ended && status.is_none_or(|status| status == SessionStatus::Ended) {
-            self.conclude().await?;
         }
         Ok(())
     }
@@ -312,21 +351,22 @@ impl Reader {
         }
     }
 
-    /// The session is over. Whoever waits for a turn whose envelopes are gone gets its ending from
-    /// `result`, or learns that it is lost.
+    /// The session or the turn is over. Whoever waits for a turn whose envelopes are gone gets its
+    /// ending from `result`, or learns that it is not kept.
     async fn conclude(&mut self) -> Result<(), StoreError> {
-        self.ended = true;
         let Some(turn) = self.only.clone() else {
+            self.ended = true;
             return Ok(());
         };
         let result = self.store.result(&self.session).await?;
+        self.ended = true;
         let ending: Option<ReplyEvent> = result.and_then(|json| serde_json::from_str(&json).ok());
         let ending = ending
             .filter(|event| event.turn == turn)
             .unwrap_or_else(|| ReplyEvent {
                 event: Event::failed(
                     ccpool_protocol::FailureKind::ContainerLost,
-                    "the session has ended, and how this turn ended is no longer known",
+                    "the turn is over, or never was, and how it ended is no longer kept",
                 ),
                 turn,
                 seq: self.seen.unwrap_or(0),

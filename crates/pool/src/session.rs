@@ -163,8 +163,12 @@ impl Pool {
             .store
             .retire(&container, to, reason, Condition::Serves(session))
             .await?;
-        if retired == Retired::Gone {
-            return Err(PoolError::UnknownSession(session.clone()));
+        match retired {
+            Retired::Out(_) => {}
+            // Somebody else has ended it meanwhile.
+            Retired::Gone | Retired::Moved => {
+                return Err(PoolError::UnknownSession(session.clone()));
+            }
         }
         let mut seen = inner.seen.subscribe();
         inner.nudge.notify_one();

@@ -101,8 +101,8 @@ impl InputItem {
         }
     }
 
-    /// The turn that a broken item asked for, so that its failure can be reported there.
-    pub fn turn_of_broken(bytes: &[u8]) -> Option<TurnId> {
+    /// The turn that an item names, also when the rest of it is broken.
+    pub fn turn_named(bytes: &[u8]) -> Option<TurnId> {
         #[derive(Deserialize)]
         struct OnlyTurn {
             turn: TurnId,
@@ -150,6 +150,6 @@ mod tests {
         ));
         let both = br#"{"turn":"t9","text":"a","content":[{}]}"#;
         assert!(matches!(InputItem::parse(both), Err(InputError::Both)));
-        assert_eq!(InputItem::turn_of_broken(both).unwrap().as_str(), "t9");
+        assert_eq!(InputItem::turn_named(both).unwrap().as_str(), "t9");
     }
 }

@@ -396,6 +396,7 @@ impl Store for RedisStore {
         let keys = self.keys.session(session);
         let mut bulk = self.bulk.get().await.map_err(pool_error)?;
         let (mut items, waiting): (Vec<Vec<u8>>, Vec<Vec<u8>>) = redis::pipe()
+            .atomic()
             .lrange(keys.inflight, 0, -1)
             .lrange(keys.input, 0, -1)
             .query_async(&mut bulk)

@@ -128,3 +128,46 @@ async fn the_stream_of_a_session_ends_with_it() {
             .is_err()
     );
 }
+
+/// Its envelopes are trimmed away, but the session lives: nobody waits for ever.
+#[tokio::test]
+async fn a_turn_that_is_over_and_trimmed_ends_its_readers() {
+    let mut world = claimed().await;
+    let keys = world.session_keys("s1");
+    world.publish_completed("s1", 1, "t1", "done").await;
+    let kept = r#"{"type":"failed","kind":"stalled","message":"m","visibleOutput":true,"toolEffects":false,"turn":"t2","seq":2,"at":1}"#;
+    let () = world.connection.set(&keys.result, kept).await.unwrap();
+    let () = world.connection.del(&keys.output_buffer).await.unwrap();
+    for (turn, kind) in [
+        ("t2", "stalled"),
+        ("t1", "container_lost"),
+        ("no-such", "container_lost"),
+    ] {
+        let turn = turn.parse().unwrap();
+        let events = rest(
+            world
+                .pool
+                .turn_events(&session(), &turn, None)
+                .await
+                .unwrap(),
+        )
+        .await;
+        let [Event::Failed(failed)] = &events[..] else {
+            panic!("{events:?}")
+        };
+        assert_eq!(failed.kind.as_str(), kind);
+    }
+    // One that waits in the input is open, whatever the buffer holds.
+    let item = r#"{"turn":"t3","text":"x"}"#;
+    let () = world.connection.rpush(&keys.input, item).await.unwrap();
+    let waiting = world
+        .pool
+        .turn_events(&session(), &"t3".parse().unwrap(), None)
+        .await
+        .unwrap();
+    world.publish_completed("s1", 2, "t3", "done").await;
+    assert_eq!(
+        rest(waiting).await.last().map(Event::type_name),
+        Some("completed")
+    );
+}
