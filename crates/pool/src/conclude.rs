@@ -71,10 +71,7 @@ pub(crate) async fn conclude(
 fn open_turns(running: Option<TurnId>, items: &[Vec<u8>]) -> Vec<TurnId> {
     let mut turns: Vec<TurnId> = running.into_iter().collect();
     for (number, item) in items.iter().enumerate() {
-        let named = match InputItem::parse(item) {
-            Ok(item) => item.turn,
-            Err(_) => InputItem::turn_named(item),
-        };
+        let named = InputItem::turn_named(item);
         let unnamed = || TurnId::new(format!("unnamed-{number}")).expect("a turn id");
         let turn = named.unwrap_or_else(unnamed);
         // The running turn's own prompt is still in flight.

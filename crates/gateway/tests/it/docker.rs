@@ -368,12 +368,7 @@ async fn a_container_that_dies_at_boot_is_told_with_the_reason() {
     let mut setup = network.setup(&json!({"minWarm": 0, "maxTotal": 2, "claimTimeoutMs": 4000}));
     setup.config["docker"]["binds"] = json!(["/bin/false:/usr/local/bin/claude:ro"]);
     let gateway = Gateway::start_cold(setup).await;
-    let (status, problem) = gateway.post("/api/docker-cc/sessions", &json!({})).await;
-    assert_eq!(
-        (status, &problem["kind"]),
-        (503, &json!("unavailable")),
-        "{problem}"
-    );
+    let problem = gateway.refused_claim().await;
     assert!(
         problem["detail"]
             .to_string()
@@ -397,12 +392,7 @@ async fn a_missing_image_is_told_with_what_mends_it() {
     let mut setup = network.setup(&json!({"minWarm": 1, "maxTotal": 2, "claimTimeoutMs": 500}));
     setup.config["image"] = json!("ccpool/no-such-image:never");
     let gateway = Gateway::start_cold(setup).await;
-    let (status, problem) = gateway.post("/api/docker-cc/sessions", &json!({})).await;
-    assert_eq!(
-        (status, &problem["kind"]),
-        (503, &json!("unavailable")),
-        "{problem}"
-    );
+    gateway.refused_claim().await;
     let (status, health) = answer(gateway.request(Method::GET, "/api/docker-cc/health")).await;
     assert_eq!(
         (status, &health["status"]),

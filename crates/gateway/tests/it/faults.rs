@@ -13,12 +13,7 @@ async fn a_claude_that_exits_at_once_is_told_with_its_last_words() {
         )
         .with("claude", json!({"extraArgs": ["--no-such-flag"]}));
     let gateway = Gateway::start_cold(setup).await;
-    let (status, problem) = gateway.post("/api/docker-cc/sessions", &json!({})).await;
-    assert_eq!(
-        (status, &problem["kind"]),
-        (503, &json!("unavailable")),
-        "{problem}"
-    );
+    let problem = gateway.refused_claim().await;
     let detail = problem["detail"].to_string();
     assert!(
         detail.contains("claude exited with code 1") && detail.contains("no-such-flag"),

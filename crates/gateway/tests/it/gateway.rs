@@ -206,6 +206,14 @@ impl Gateway {
         claimed
     }
 
+    /// Claims a session, which must be refused as unavailable; gives the problem.
+    pub(crate) async fn refused_claim(&self) -> Value {
+        let (status, problem) = self.post("/api/docker-cc/sessions", &json!({})).await;
+        let told = (status, &problem["kind"]);
+        assert_eq!(told, (503, &json!("unavailable")), "{problem}");
+        problem
+    }
+
     /// Sends a prompt and reads its events as they come.
     pub(crate) async fn stream(&self, session: &str, prompt: &str) -> SseReader {
         let path = format!("/api/docker-cc/sessions/{session}/turns");
