@@ -2,18 +2,23 @@
 //! itself.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use ccpool_protocol::boot::Boot;
 use ccpool_protocol::keys::{ContainerKeys, Keys, SessionKeys};
 use ccpool_protocol::record::report;
 use ccpool_protocol::{ContainerId, UnixMs};
 use tokio::sync::{Notify, watch};
+use tokio::time::timeout;
 
 use crate::effects::Op;
 use crate::outbox::{BACKLOG_BYTES, Outbox};
 
 /// Shortest time that keys stay without a heartbeat.
 const MIN_EXPIRY_MS: u64 = 60_000;
+/// How long `claude` is kept waiting for a Redis that takes nothing. A control request's answer must
+/// not be held up for so long that `claude` is taken for hung.
+const PATIENCE: Duration = Duration::from_secs(2);
 
 /// The shared part. Cheap to clone; locked for moments only, never across an await.
 #[derive(Debug, Clone)]
@@ -29,6 +34,7 @@ struct Shared {
     id: ContainerId,
     container: ContainerKeys,
     output_buffer: usize,
+    output_buffer_bytes: usize,
     report_expiry_ms: u64,
     session_expiry_ms: u64,
 }
@@ -36,6 +42,8 @@ struct Shared {
 #[derive(Debug)]
 struct State {
     outbox: Option<(SessionKeys, Outbox)>,
+    /// The publisher has a connection.
+    linked: bool,
     report: Vec<(&'static str, String)>,
     registered: bool,
     /// The report has changed in a way that gateways wait for.
@@ -49,6 +57,7 @@ impl Board {
         Self(Arc::new(Shared {
             state: Mutex::new(State {
                 outbox: None,
+                linked: false,
                 report: vec![
                     (
                         report::WRAPPER_VERSION,
@@ -65,6 +74,7 @@ impl Board {
             id: boot.container.clone(),
             keys,
             output_buffer: boot.output_buffer,
+            output_buffer_bytes: boot.output_buffer_bytes,
             report_expiry_ms,
             session_expiry_ms: boot.retain_ms.max(report_expiry_ms),
         }))
@@ -82,8 +92,9 @@ impl Board {
         &self.0.container
     }
 
-    pub(crate) fn output_buffer(&self) -> usize {
-        self.0.output_buffer
+    /// How many envelopes the buffer keeps, and how many bytes of them.
+    pub(crate) fn output_buffer(&self) -> (usize, usize) {
+        (self.0.output_buffer, self.0.output_buffer_bytes)
     }
 
     /// How long the report lives without a heartbeat, in ms.
@@ -168,6 +179,25 @@ impl Board {
     /// Waits until something was posted. One waiter: the publisher.
     pub(crate) async fn posted(&self) {
         self.0.wake.notified().await;
+    }
+
+    /// Whether the publisher has a connection.
+    pub(crate) fn link(&self, linked: bool) {
+        let before = std::mem::replace(&mut self.state().linked, linked);
+        if before != linked {
+            self.advance();
+        }
+    }
+
+    /// Waits until Redis keeps up with what is posted. While Redis is away nobody waits: what it will
+    /// not keep anyway may be dropped then.
+    pub(crate) async fn room(&self) {
+        let crowded = |(_, outbox): &(SessionKeys, Outbox)| outbox.is_crowded();
+        let has_room = |state: &State| !state.linked || !state.outbox.as_ref().is_some_and(crowded);
+        if !has_room(&self.state()) && timeout(PATIENCE, self.until(has_room)).await.is_err() {
+            crate::log::warn("Redis takes nothing; going on without it");
+            self.link(false);
+        }
     }
 
     /// The publisher has got something done.

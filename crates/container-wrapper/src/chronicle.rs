@@ -28,6 +28,8 @@ pub(crate) struct Chronicle {
     turns: u64,
     cost_usd: f64,
     last_turn: Option<TurnId>,
+    /// What the state says of the running turn: visible output, tool effects.
+    told: (bool, bool),
     /// How many turns have begun here.
     opened: u64,
 }
@@ -40,6 +42,7 @@ impl Chronicle {
             turns: resume.turns,
             cost_usd: resume.cost_usd,
             last_turn: None,
+            told: (false, false),
             opened: 0,
         }
     }
@@ -54,14 +57,30 @@ impl Chronicle {
         self.opened
     }
 
-    /// What a line that was just published means.
-    pub(crate) fn fold(&mut self, turn: &TurnId, line: Line, now: UnixMs) -> Vec<ReplyEvent> {
+    /// What a line that was just published means. What it changes of what may be said if this
+    /// wrapper is lost goes to the state, in the same step as the line itself.
+    pub(crate) fn fold(
+        &mut self,
+        turn: &TurnId,
+        line: Line,
+        now: UnixMs,
+        out: &mut Effects,
+    ) -> Vec<ReplyEvent> {
         let stamp = Stamp {
             turn,
             seq: self.seq,
             at: now,
         };
-        self.fold.push(stamp, line)
+        let events = self.fold.push(stamp, line);
+        let now_so = (self.fold.visible_output(), self.fold.tool_effects());
+        let before = std::mem::replace(&mut self.told, now_so);
+        if before.0 != now_so.0 {
+            out.state(field::VISIBLE_OUTPUT, now_so.0.to_string());
+        }
+        if before.1 != now_so.1 {
+            out.state(field::TOOL_EFFECTS, now_so.1.to_string());
+        }
+        events
     }
 
     /// How the running turn ends when the CLI does not say.
@@ -86,6 +105,9 @@ impl Chronicle {
         out.state(field::STATUS, SessionStatus::Busy.as_str());
         out.state(field::TURN, running.turn.as_str());
         out.state(field::LAST_ACTIVITY, now.to_string());
+        self.told = (false, false);
+        out.state(field::VISIBLE_OUTPUT, "false");
+        out.state(field::TOOL_EFFECTS, "false");
         self.say(&running.turn, &line, now, out);
     }
 

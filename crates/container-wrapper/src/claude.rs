@@ -14,6 +14,7 @@ use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout_at};
 
+use crate::board::Board;
 use crate::log;
 use crate::news::News;
 
@@ -53,6 +54,7 @@ impl Claude {
         mut command: Command,
         tasks: &mut JoinSet<()>,
         news: mpsc::Sender<News>,
+        board: Board,
     ) -> Result<Self, SpawnError> {
         let program = command
             .as_std()
@@ -74,7 +76,7 @@ impl Claude {
         let stderr = child.stderr.take().expect("stderr is piped");
         let (sender, writes) = mpsc::channel(WRITES);
         tasks.spawn(write(stdin, writes));
-        tasks.spawn(watch(child, stdout, stderr, news));
+        tasks.spawn(watch(child, stdout, stderr, Onward { news, board }));
         Ok(Self {
             group: Pid::from_raw(pid),
             stdin: Some(sender),
@@ -131,12 +133,7 @@ async fn write(mut stdin: ChildStdin, mut writes: mpsc::Receiver<Vec<u8>>) {
 }
 
 /// Owns the child until its end.
-async fn watch(
-    mut child: Child,
-    mut stdout: ChildStdout,
-    mut stderr: ChildStderr,
-    news: mpsc::Sender<News>,
-) {
+async fn watch(mut child: Child, mut stdout: ChildStdout, mut stderr: ChildStderr, onward: Onward) {
     let mut lines = LineFramer::default();
     let mut words = LineFramer::new(STDERR_LINE);
     let mut last = VecDeque::new();
@@ -152,7 +149,7 @@ async fn watch(
                 out_open = got > 0;
                 lines.feed(&out_buffer[..got]);
                 while let Some(line) = lines.next_line() {
-                    pass_on(line, &news).await;
+                    onward.pass(line).await;
                 }
             }
             got = read(&mut stderr, &mut err_buffer), if err_open => {
@@ -169,7 +166,7 @@ async fn watch(
         }
     }
     if let Some(line) = lines.finish() {
-        pass_on(line, &news).await;
+        onward.pass(line).await;
     }
     if let Some(line) = words.finish() {
         remember(line, &mut last);
@@ -184,7 +181,8 @@ async fn watch(
     };
     let last_stderr = last.pop_back();
     // A supervisor that is gone needs no news.
-    let _ = news
+    let _ = onward
+        .news
         .send(News::Exited {
             status,
             last_stderr,
@@ -209,16 +207,25 @@ async fn read(pipe: &mut (impl AsyncRead + Unpin), buffer: &mut [u8]) -> usize {
 
 type Framed = Result<Vec<u8>, ccpool_protocol::framing::LineTooLong>;
 
-async fn pass_on(line: Framed, news: &mpsc::Sender<News>) {
-    let line = match line {
-        Ok(line) => line,
-        Err(error) => {
-            log::error(format_args!("claude's stdout: {error}"));
-            error.to_string().into_bytes()
-        }
-    };
-    // A supervisor that is gone aborts this task.
-    let _ = news.send(News::Line(line)).await;
+/// Where lines go: no faster than Redis takes what they lead to.
+struct Onward {
+    news: mpsc::Sender<News>,
+    board: Board,
+}
+
+impl Onward {
+    async fn pass(&self, line: Framed) {
+        let line = match line {
+            Ok(line) => line,
+            Err(error) => {
+                log::error(format_args!("claude's stdout: {error}"));
+                error.to_string().into_bytes()
+            }
+        };
+        self.board.room().await;
+        // A supervisor that is gone aborts this task.
+        let _ = self.news.send(News::Line(line)).await;
+    }
 }
 
 fn remember(line: Framed, last: &mut VecDeque<String>) {

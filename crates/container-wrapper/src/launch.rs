@@ -10,7 +10,7 @@ use crate::home::{MCP_SERVER, Prepared};
 
 /// Settings that a supervised CLI needs; each can be overridden by the boot parameters, and an
 /// empty value there removes it. Sources: PROTOCOL section 9, CHANGES-2.1.329 section 1.
-const SETTINGS: [(&str, &str); 11] = [
+const SETTINGS: [(&str, &str); 10] = [
     // Talk to the model's address and to nothing else.
     ("CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC", "1"),
     ("DISABLE_AUTOUPDATER", "1"),
@@ -25,8 +25,6 @@ const SETTINGS: [(&str, &str); 11] = [
     ("CLAUDE_CODE_MCP_STARTUP_WAIT_MS", "5000"),
     ("MCP_TIMEOUT", "10000"),
     ("CLAUDE_CODE_STARTUP_FAILURE_RESULTS", "1"),
-    // One prompt, one result: subagents and commands run in the foreground.
-    ("CLAUDE_CODE_DISABLE_BACKGROUND_TASKS", "1"),
     ("LANG", "C.UTF-8"),
 ];
 
@@ -128,6 +126,10 @@ pub(crate) fn environment(
     set("TMPDIR", prepared.tmp.to_string_lossy().into_owned());
     set("USER", account.name.clone());
     set("SHELL", account.shell.clone());
+    if !spawn.background_tasks {
+        // One prompt, one result: subagents and commands run in the foreground.
+        set("CLAUDE_CODE_DISABLE_BACKGROUND_TASKS", "1".to_owned());
+    }
     if spawn.skip_permissions {
         // Without it the CLI refuses to skip them as root; the container is the sandbox.
         set("IS_SANDBOX", "1".to_owned());

@@ -6,6 +6,7 @@ use tokio::process::Command;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
+use crate::board::Board;
 use crate::claude::{Claude, SpawnError};
 use crate::home::{self, PrepareError};
 use crate::launch::{self, Conversation};
@@ -34,14 +35,16 @@ pub(crate) struct Launcher {
     spawn: ClaudeSpawn,
     /// Weak: the news end when everything else has ended.
     news: mpsc::WeakSender<News>,
+    board: Board,
 }
 
 impl Launcher {
-    pub(crate) fn new(boot: &Boot, news: mpsc::WeakSender<News>) -> Self {
+    pub(crate) fn new(boot: &Boot, news: mpsc::WeakSender<News>, board: Board) -> Self {
         Self {
             container: boot.container.clone(),
             spawn: boot.claude.clone(),
             news,
+            board,
         }
     }
 
@@ -65,7 +68,7 @@ impl Launcher {
     ) -> Result<Claude, LaunchError> {
         let news = self.news.upgrade().ok_or(LaunchError::Deserted)?;
         let command = self.command(conversation)?;
-        Ok(Claude::spawn(command, tasks, news)?)
+        Ok(Claude::spawn(command, tasks, news, self.board.clone())?)
     }
 
     fn command(&self, conversation: &Conversation) -> Result<Command, LaunchError> {

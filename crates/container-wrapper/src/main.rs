@@ -109,10 +109,10 @@ async fn run(boot: Boot, link: Link) -> anyhow::Result<End> {
 
     let mut tasks = JoinSet::new();
     let (news_sender, news) = mpsc::channel(NEWS);
-    let launcher = Launcher::new(&boot, news_sender.downgrade());
+    let board = Board::new(&boot, conversation.id());
+    let launcher = Launcher::new(&boot, news_sender.downgrade(), board.clone());
     let claude = launcher.launch(&conversation, &mut tasks);
 
-    let board = Board::new(&boot, conversation.id());
     let inflight = Inflight::default();
     let publisher = Publisher {
         link: link.clone(),

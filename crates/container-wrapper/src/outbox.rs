@@ -13,6 +13,9 @@ use crate::effects::Op;
 const BATCH_ENVELOPES: usize = 256;
 /// Most bytes of envelopes in one batch, unless a single one is bigger.
 const BATCH_BYTES: usize = 4 << 20;
+/// So many envelopes or bytes may wait before whoever makes them has to wait too.
+const CROWD_ENVELOPES: usize = 512;
+const CROWD_BYTES: usize = 16 << 20;
 /// Most bytes that wait while Redis is away.
 pub(crate) const BACKLOG_BYTES: usize = 64 << 20;
 
@@ -99,6 +102,11 @@ impl Outbox {
         let removed = removed.unwrap_or_default();
         self.removals -= removed.len();
         removed
+    }
+
+    /// Whether more waits than Redis takes in one go.
+    pub(crate) fn is_crowded(&self) -> bool {
+        self.envelopes >= CROWD_ENVELOPES || self.bytes >= CROWD_BYTES
     }
 
     pub(crate) fn is_empty(&self) -> bool {

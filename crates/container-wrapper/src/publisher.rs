@@ -32,6 +32,7 @@ impl Publisher {
         let mut backoff = Backoff::new("publisher");
         loop {
             if let Err(error) = self.serve(&script, &mut backoff).await {
+                self.board.link(false);
                 // A new connection may be to an emptied Redis: say everything again.
                 self.board.reregister();
                 backoff.after(&error).await;
@@ -41,6 +42,7 @@ impl Publisher {
 
     async fn serve(&self, script: &Script, backoff: &mut Backoff) -> RedisResult<()> {
         let mut connection = self.link.connect(RESPONSE).await?;
+        self.board.link(true);
         let mut beat = interval(self.heartbeat.max(Duration::from_millis(10)));
         beat.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
@@ -70,6 +72,7 @@ impl Publisher {
                 ));
             }
             let applied: i64 = invocation.invoke_async(connection).await?;
+            self.board.link(true);
             if applied == 0 {
                 crate::log::info("a batch whose answer was lost had been applied");
             }
@@ -81,7 +84,7 @@ impl Publisher {
     }
 
     fn next<'a>(&self, script: &'a Script) -> Option<(redis::ScriptInvocation<'a>, u64)> {
-        let keep = self.board.output_buffer();
+        let (keep, keep_bytes) = self.board.output_buffer();
         self.board.with_outbox(|keys, outbox| {
             let dropped = outbox.take_dropped();
             let batch = outbox.batch()?;
@@ -93,6 +96,7 @@ impl Publisher {
                 .key(&keys.inflight);
             call.arg(batch.number)
                 .arg(keep)
+                .arg(keep_bytes)
                 .arg(batch.result.as_deref().unwrap_or(""))
                 .arg(batch.envelopes.len())
                 .arg(batch.fields.len())

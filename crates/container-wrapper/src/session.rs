@@ -281,7 +281,7 @@ impl Session {
                 Stage::Running(_) | Stage::Idle | Stage::Closed(_) => return,
             }
         }
-        let events = self.chronicle.fold(turn, line, now);
+        let events = self.chronicle.fold(turn, line, now, out);
         for ReplyEvent { event, .. } in events {
             if event.is_terminal() {
                 self.task_reported = false;

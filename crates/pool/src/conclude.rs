@@ -1,11 +1,12 @@
 //! Ending the turns of a session whose container is gone, so that every turn has its ending.
 
+use std::collections::HashMap;
+
 use ccpool_protocol::envelope::Envelope;
-use ccpool_protocol::fold::{Ending, Fold, Stamp};
 use ccpool_protocol::input::InputItem;
-use ccpool_protocol::line::{Line, WrapperLine};
+use ccpool_protocol::line::WrapperLine;
 use ccpool_protocol::state::field;
-use ccpool_protocol::{Event, FailureKind, ReplyEvent, SessionId, TurnId, UnixMs};
+use ccpool_protocol::{Event, FailureKind, ReplyEvent, SessionId, TurnId};
 use serde_json::value::RawValue;
 
 use crate::clock::unix_ms;
@@ -39,13 +40,12 @@ pub(crate) async fn conclude(
         if turns.is_empty() {
             return Ok(());
         }
-        let buffer = store.buffer(session).await?;
         let now = unix_ms();
         let endings: Vec<ReplyEvent> = turns
             .into_iter()
             .zip(seq + 1..)
             .map(|(turn, seq)| {
-                let event = ending(&buffer, &turn, running.as_ref() == Some(&turn), why, now);
+                let event = ending(&state, running.as_ref() == Some(&turn), why);
                 ReplyEvent {
                     event,
                     turn,
@@ -60,7 +60,10 @@ pub(crate) async fn conclude(
         let newest = newest
             .expect("there is a turn")
             .expect("events have string keys");
-        if store.conclude(session, seq, &envelopes, &newest).await? {
+        if store
+            .conclude(session, seq, items.len(), &envelopes, &newest)
+            .await?
+        {
             return Ok(());
         }
     }
@@ -82,26 +85,16 @@ fn open_turns(running: Option<TurnId>, items: &[Vec<u8>]) -> Vec<TurnId> {
     turns
 }
 
-/// A turn that had begun keeps what is known of it: what was seen, and whether a tool acted.
-fn ending(buffer: &[String], turn: &TurnId, had_begun: bool, why: Why<'_>, now: UnixMs) -> Event {
-    if !had_begun {
-        return Event::failed(why.kind, why.message);
-    }
-    let mut fold = Fold::new(Ending::ByWrapper);
-    let envelopes = buffer.iter().filter_map(|text| Envelope::parse(text).ok());
-    for envelope in envelopes.filter(|envelope| envelope.turn == *turn) {
-        if let Ok(line) = Line::parse(envelope.line.get()) {
-            fold.push(
-                Stamp {
-                    turn,
-                    seq: envelope.seq,
-                    at: envelope.at,
-                },
-                line,
-            );
-        }
-    }
-    fold.fail(why.kind, why.message, now)
+/// A turn that had begun keeps what the wrapper wrote down of it in the step in which it happened:
+/// whether something was seen, and whether a tool acted.
+fn ending(state: &HashMap<String, String>, had_begun: bool, why: Why<'_>) -> Event {
+    let said = |field: &str| had_begun && state.get(field).is_some_and(|value| value == "true");
+    Event::lost(
+        why.kind,
+        why.message,
+        said(field::VISIBLE_OUTPUT),
+        said(field::TOOL_EFFECTS),
+    )
 }
 
 fn enveloped(ending: &ReplyEvent) -> String {
@@ -141,21 +134,21 @@ mod tests {
     }
 
     #[test]
-    fn what_was_seen_is_said() {
-        let turn = TurnId::new("t1").unwrap();
-        let line = r#"{"type":"stream_event","event":{"type":"content_block_delta","index":0,"delta":{"type":"text_delta","text":"hi"}}}"#;
-        let buffer = [format!(r#"{{"seq":1,"turn":"t1","at":5,"line":{line}}}"#)];
+    fn what_was_seen_and_done_is_said_of_the_running_turn_alone() {
+        let state = [
+            (field::VISIBLE_OUTPUT, "true"),
+            (field::TOOL_EFFECTS, "true"),
+        ];
+        let state = state.map(|(name, value)| (name.to_owned(), value.to_owned()));
+        let state = HashMap::from(state);
         let why = Why {
             kind: FailureKind::ContainerLost,
             message: "gone",
         };
-        let Event::Failed(failed) = ending(&buffer, &turn, true, why, 9) else {
-            panic!()
+        let flags = |had_begun| match ending(&state, had_begun, why) {
+            Event::Failed(failed) => (failed.visible_output, failed.tool_effects),
+            other => panic!("{other:?}"),
         };
-        assert!(failed.visible_output && !failed.tool_effects);
-        let Event::Failed(failed) = ending(&buffer, &turn, false, why, 9) else {
-            panic!()
-        };
-        assert!(!failed.visible_output);
+        assert_eq!((flags(true), flags(false)), ((true, true), (false, false)));
     }
 }

@@ -181,7 +181,7 @@ impl Reader {
             }
             if self.behind {
                 match self.catch_up().await {
-                    Ok(()) => self.behind = false,
+                    Ok(up_to_date) => self.behind = !up_to_date,
                     // Redis is away: the hub says when it is back.
                     Err(error) if error.is_retryable() => {
                         let heard = tokio::time::timeout(LOOK_AFTER, self.signals.recv()).await;
@@ -231,28 +231,32 @@ impl Reader {
         }
     }
 
-    /// Brings this reader to where the session is.
-    async fn catch_up(&mut self) -> Result<(), StoreError> {
+    /// Brings this reader a page nearer to where the session is. False: there is more to read, once
+    /// the reader has taken this.
+    async fn catch_up(&mut self) -> Result<bool, StoreError> {
         // First whether it has ended, then the buffer: what ended it is in there by then.
         let status = self.status().await?;
-        self.read_buffer().await?;
-        if self.ended {
-            return Ok(());
+        let more = self.read_page().await?;
+        if self.ended || more {
+            return Ok(!more);
         }
         if status.is_none_or(|status| status == SessionStatus::Ended) {
-            return self.conclude().await;
+            self.conclude().await?;
+            return Ok(true);
         }
         let Some(turn) = self.only.clone() else {
-            return Ok(());
+            return Ok(true);
         };
         if !self.is_open(&turn).await? {
             // Its ending was written before it was closed, so it is there now, if it is kept.
-            self.read_buffer().await?;
+            if self.read_page().await? {
+                return Ok(false);
+            }
             if !self.ended {
                 self.conclude().await?;
             }
         }
-        Ok(())
+        Ok(true)
     }
 
     /// Whether a turn runs or waits.
@@ -273,12 +277,17 @@ impl Reader {
             .is_some_and(|running| running == turn.as_str()))
     }
 
-    /// Takes what the buffer has from where this reader is.
-    async fn read_buffer(&mut self) -> Result<(), StoreError> {
-        let buffer = self.store.buffer(&self.session).await?;
+    /// Takes what the buffer has from where this reader is: a page of it, so that a reader who is
+    /// slow or far behind costs no more memory than that. True: there is more.
+    async fn read_page(&mut self) -> Result<bool, StoreError> {
+        let page = self.store.page(&self.session, self.seen).await?;
         let start = self.seen.or(self.known.map(|id| id.seq));
         let mut first = true;
-        for envelope in buffer.iter().filter_map(|text| Envelope::parse(text).ok()) {
+        for envelope in page
+            .envelopes
+            .iter()
+            .filter_map(|text| Envelope::parse(text).ok())
+        {
             if self.seen.is_some_and(|seen| envelope.seq <= seen) {
                 continue;
             }
@@ -290,7 +299,7 @@ impl Reader {
             }
             self.fold(&envelope);
         }
-        Ok(())
+        Ok(page.more && !self.ended)
     }
 
     async fn status(&self) -> Result<Option<SessionStatus>, StoreError> {

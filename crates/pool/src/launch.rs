@@ -70,6 +70,7 @@ impl Launcher {
             allowed_tools: config.permissions.allow.clone(),
             disallowed_tools: config.permissions.deny.clone(),
             skip_permissions: config.skip_permissions,
+            background_tasks: config.claude.background_tasks,
             extra_args,
             env,
         };
@@ -78,6 +79,7 @@ impl Launcher {
             redis_url: redis.container_url.expose().to_owned(),
             key_prefix: config.redis.key_prefix.clone(),
             output_buffer: config.redis.output_buffer as usize,
+            output_buffer_bytes: config.redis.output_buffer_bytes as usize,
             retain_ms: millis(config.timeouts.retain),
             stop_ms: millis(config.timeouts.stop),
             heartbeat_ms: millis(heartbeat(config)),

@@ -25,6 +25,8 @@ pub struct Boot {
     pub key_prefix: String,
     /// How many envelopes the buffer keeps.
     pub output_buffer: usize,
+    /// How many bytes of envelopes it keeps; the newest is kept whatever its size.
+    pub output_buffer_bytes: usize,
     /// How long a session's keys stay readable after it ended.
     pub retain_ms: u64,
     /// How long `claude` may take to stop before it is made to.
@@ -78,6 +80,9 @@ pub struct ClaudeSpawn {
     /// `--dangerously-skip-permissions`: the container is the only fence.
     #[serde(default)]
     pub skip_permissions: bool,
+    /// Subagents and commands may go on in the background after their turn.
+    #[serde(default)]
+    pub background_tasks: bool,
     /// Further arguments, last.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub extra_args: Vec<String>,

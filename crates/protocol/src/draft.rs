@@ -34,6 +34,11 @@ impl Draft {
         retract
     }
 
+    /// The stream is in the middle of this message.
+    pub(crate) fn join(&mut self, message_id: String) {
+        self.message_id = message_id;
+    }
+
     pub(crate) fn enter(&mut self, block: u64) {
         self.current = block;
         self.blocks.entry(block).or_default();
@@ -101,6 +106,14 @@ impl Draft {
         }
         text.clone_into(&mut block.text);
         events
+    }
+
+    /// An `assistant` line of a message whose beginning was not seen: what was said of the open block
+    /// is final, and nothing can be told about what was not seen.
+    pub(crate) fn settle(&mut self) {
+        if let Some(block) = self.blocks.get_mut(&self.current) {
+            block.finished = true;
+        }
     }
 
     /// The CLI says which blocks of which message do not count.

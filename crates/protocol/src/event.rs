@@ -235,11 +235,22 @@ impl Event {
 
     /// A failure before anything was said or done.
     pub fn failed(kind: FailureKind, message: impl Into<String>) -> Self {
+        Self::lost(kind, message, false, false)
+    }
+
+    /// A failure of a turn of which only this is known: whether something of its answer was seen, and
+    /// whether a tool has acted.
+    pub fn lost(
+        kind: FailureKind,
+        message: impl Into<String>,
+        visible_output: bool,
+        tool_effects: bool,
+    ) -> Self {
         Self::Failed(Box::new(Failed {
             kind,
             message: message.into(),
-            visible_output: false,
-            tool_effects: false,
+            visible_output,
+            tool_effects,
             retry_after_ms: None,
             usage: None,
             cost_usd: None,

@@ -43,6 +43,9 @@ pub struct Fold {
     turn: Option<TurnId>,
     current: Turn,
     draft: Draft,
+    /// A reader that begins in the middle of a turn does not know which blocks the running message
+    /// has had, until the next message begins.
+    knows_message: bool,
     /// `total_cost_usd` of the last result: the CLI counts for the whole process.
     cost_so_far: f64,
 }
@@ -74,6 +77,7 @@ impl Fold {
             turn: None,
             current: Turn::default(),
             draft: Draft::default(),
+            knows_message: ending == Ending::ByResult,
             cost_so_far: 0.0,
         }
     }
@@ -98,6 +102,16 @@ impl Fold {
                 origin: self.current.origin.clone(),
             })
             .collect()
+    }
+
+    /// Whether a reader of the running turn has seen something of the answer.
+    pub fn visible_output(&self) -> bool {
+        self.current.visible_output
+    }
+
+    /// Whether a tool of the running turn has acted, or may have.
+    pub fn tool_effects(&self) -> bool {
+        self.current.may_have_acted()
     }
 
     /// Whether the turn of the last line has had its terminal event.
@@ -176,8 +190,14 @@ impl Fold {
     }
 
     fn stream(&mut self, stamp: Stamp<'_>, line: StreamLine) -> Vec<Event> {
+        if !self.knows_message
+            && let Some(id) = line.api_message_id
+        {
+            self.draft.join(id);
+        }
         match line.event {
             StreamEvent::MessageStart { message } => {
+                self.knows_message = true;
                 self.draft.begin(message.id).into_iter().collect()
             }
             StreamEvent::ContentBlockStart { index } => {
@@ -224,7 +244,11 @@ impl Fold {
             let text =
                 (block["type"] == "text").then(|| block["text"].as_str().unwrap_or_default());
             if line.parent_tool_use_id.is_none() {
-                events.extend(self.draft.finish(&line.message.id, text));
+                if self.knows_message {
+                    events.extend(self.draft.finish(&line.message.id, text));
+                } else {
+                    self.draft.settle();
+                }
                 self.current.visible_output |= text.is_some_and(|text| !text.is_empty());
             }
             if let Some(text) = text {
@@ -324,6 +348,7 @@ impl Fold {
                 origin,
             } => {
                 if !steered {
+                    self.knows_message = true;
                     self.current.began_at = pushed_at.unwrap_or(sent_at);
                     self.current.timings.sent_ms = Some(self.current.since(sent_at));
                     self.current.origin = origin;

@@ -72,6 +72,9 @@ pub struct StreamLine {
     pub event: StreamEvent,
     #[serde(default)]
     pub parent_tool_use_id: Option<String>,
+    /// The message that the event belongs to (from 2.1.329 on).
+    #[serde(default)]
+    pub api_message_id: Option<String>,
     #[serde(default)]
     pub abandoned_blocks: Option<AbandonedBlocks>,
 }

@@ -64,7 +64,7 @@ impl Play {
         let bits = Box::new(Counter(0));
         let session = Session::new(&assignment, Some("haiku"), Resume::default(), bits);
         let boot = serde_json::from_value(json!({
-            "container": "c1-0123456789ab", "redisUrl": "", "keyPrefix": "", "outputBuffer": 1,
+            "container": "c1-0123456789ab", "redisUrl": "", "keyPrefix": "", "outputBuffer": 1, "outputBufferBytes": 1,
             "retainMs": 1, "stopMs": 1, "heartbeatMs": 1, "stallMs": stall_ms, "turnMs": turn_ms,
             "claude": {"path": "", "cwd": "", "home": ""},
         }));

@@ -164,6 +164,8 @@ pub(crate) struct RawRedis {
     pub(crate) key_prefix: Given<KeyPrefix>,
     /// Envelopes kept per session for replay.
     pub(crate) output_buffer: Given<Count<1, 1_000_000>>,
+    /// Bytes of envelopes kept per session; the newest envelope is kept whatever its size.
+    pub(crate) output_buffer_bytes: Given<Count<65_536, 1_073_741_824>>,
     /// `on` gives every container a Redis user limited to its own session.
     pub(crate) acl: Given<RedisAcl>,
     /// Redis' address as seen from inside containers, if it differs from `url`.
@@ -177,6 +179,7 @@ impl Default for RawRedis {
             url: Given::of("redis://127.0.0.1:6379"),
             key_prefix: Given::of("clawdbot:cc:"),
             output_buffer: Given::of(1000),
+            output_buffer_bytes: Given::of(33_554_432),
             acl: Given::of("off"),
             container_url: Given::unset(),
         }
@@ -277,6 +280,9 @@ pub(crate) struct RawClaude {
     /// Text added to the CLI's system prompt.
     #[serde(skip_serializing_if = "Given::is_unset")]
     pub(crate) append_system_prompt: Given<Text>,
+    /// Let subagents and commands go on in the background after a turn; the CLI then reports them
+    /// in turns of its own.
+    pub(crate) background_tasks: Given<bool>,
     /// More arguments for the CLI, after the pool's own.
     pub(crate) extra_args: Given<Vec<Text>>,
 }
@@ -289,6 +295,7 @@ impl Default for RawClaude {
             path: Given::of("claude"),
             model: Given::unset(),
             append_system_prompt: Given::unset(),
+            background_tasks: Given::of(false),
             extra_args: Given::of(Vec::<String>::new()),
         }
     }

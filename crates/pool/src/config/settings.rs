@@ -107,6 +107,8 @@ pub struct Redis {
     pub key_prefix: String,
     /// Envelopes kept per session.
     pub output_buffer: u32,
+    /// Bytes of envelopes kept per session.
+    pub output_buffer_bytes: u32,
     /// Whether every container gets a user of its own.
     pub acl: RedisAcl,
     /// Its address as seen from inside containers, if that differs.
@@ -165,6 +167,8 @@ pub struct Claude {
     pub model: Option<String>,
     /// Text added to the CLI's system prompt.
     pub append_system_prompt: Option<String>,
+    /// Whether subagents and commands may go on after their turn.
+    pub background_tasks: bool,
     /// More arguments for the CLI.
     pub extra_args: Vec<String>,
 }

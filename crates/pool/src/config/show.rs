@@ -52,6 +52,7 @@ impl Config {
                 "url": redis.url.to_string(),
                 "keyPrefix": redis.key_prefix,
                 "outputBuffer": redis.output_buffer,
+                "outputBufferBytes": redis.output_buffer_bytes,
                 "acl": redis.acl.as_str(),
                 "containerUrl": redis.container_url.as_ref().map(ToString::to_string),
             },
@@ -81,6 +82,7 @@ impl Config {
                 "path": claude.path,
                 "model": claude.model,
                 "appendSystemPrompt": claude.append_system_prompt,
+                "backgroundTasks": claude.background_tasks,
                 "extraArgs": claude.extra_args,
             },
             "permissions": {

@@ -265,6 +265,7 @@ impl Check<'_> {
             url,
             key_prefix,
             output_buffer,
+            output_buffer_bytes,
             acl,
             container_url,
         } = raw;
@@ -277,6 +278,13 @@ impl Check<'_> {
                 .0,
             output_buffer: self
                 .value(&at("outputBuffer"), output_buffer, &default.output_buffer)
+                .0,
+            output_buffer_bytes: self
+                .value(
+                    &at("outputBufferBytes"),
+                    output_buffer_bytes,
+                    &default.output_buffer_bytes,
+                )
                 .0,
             acl: self.value(&at("acl"), acl, &default.acl),
             container_url: self.optional(&at("containerUrl"), container_url),
@@ -348,6 +356,7 @@ impl Check<'_> {
             path,
             model,
             append_system_prompt,
+            background_tasks,
             extra_args,
         } = raw;
         let default = RawClaude::default();
@@ -361,6 +370,11 @@ impl Check<'_> {
             append_system_prompt: self
                 .optional(&at("appendSystemPrompt"), append_system_prompt)
                 .map(|text| text.0),
+            background_tasks: self.value(
+                &at("backgroundTasks"),
+                background_tasks,
+                &default.background_tasks,
+            ),
             extra_args: self.texts(&at("extraArgs"), extra_args),
         }
     }

@@ -80,6 +80,15 @@ pub enum PushOutcome {
     Unknown,
 }
 
+/// A part of a session's buffer.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Page {
+    /// Envelopes, oldest first.
+    pub envelopes: Vec<String>,
+    /// The buffer goes on after them.
+    pub more: bool,
+}
+
 /// The pool's book-keeping. Every method is one atomic step.
 #[async_trait]
 pub trait Store: Send + Sync + fmt::Debug {
@@ -155,8 +164,8 @@ pub trait Store: Send + Sync + fmt::Debug {
     /// Publishes on a session's control channel. Tells how many heard it.
     async fn control(&self, session: &SessionId, message: &str) -> Result<u64, StoreError>;
 
-    /// The session's buffered envelopes, oldest first.
-    async fn buffer(&self, session: &SessionId) -> Result<Vec<String>, StoreError>;
+    /// The session's buffered envelopes after `after`, oldest first: as many as make a page.
+    async fn page(&self, session: &SessionId, after: Option<u64>) -> Result<Page, StoreError>;
 
     /// The newest turn's terminal event, as JSON.
     async fn result(&self, session: &SessionId) -> Result<Option<String>, StoreError>;
@@ -165,11 +174,13 @@ pub trait Store: Send + Sync + fmt::Debug {
     async fn unanswered(&self, session: &SessionId) -> Result<Vec<Vec<u8>>, StoreError>;
 
     /// Ends turns for a wrapper that is gone: appends the envelopes if the session is still at
-    /// `seq`, sets `result`, empties `inflight` and `input`. False: it has moved on.
+    /// `seq` and as many prompts as `prompts` were taken or wait, sets `result`, empties `inflight`
+    /// and `input`. From then on nothing of that wrapper's counts. False: it has moved on.
     async fn conclude(
         &self,
         session: &SessionId,
         seq: u64,
+        prompts: usize,
         envelopes: &[String],
         result: &str,
     ) -> Result<bool, StoreError>;

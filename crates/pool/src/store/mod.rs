@@ -5,6 +5,8 @@ mod error;
 mod redis_store;
 mod scripts;
 
-pub use contract::{ClaimOutcome, ClaimTerms, Condition, PushOutcome, Reserve, Retired, Store};
+pub use contract::{
+    ClaimOutcome, ClaimTerms, Condition, Page, PushOutcome, Reserve, Retired, Store,
+};
 pub use error::StoreError;
 pub use redis_store::RedisStore;

@@ -14,7 +14,7 @@ use redis::aio::{ConnectionManager, ConnectionManagerConfig};
 
 use super::scripts::Scripts;
 use super::{
-    ClaimOutcome, ClaimTerms, Condition, PushOutcome, Reserve, Retired, Store, StoreError,
+    ClaimOutcome, ClaimTerms, Condition, Page, PushOutcome, Reserve, Retired, Store, StoreError,
 };
 use crate::clock::millis;
 use crate::container::{Activity, Container};
@@ -23,6 +23,10 @@ use crate::container::{Activity, Container};
 const RESPONSE_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long connecting may take.
 const CONNECTION_TIMEOUT: Duration = Duration::from_secs(1);
+/// Most envelopes in a page.
+const PAGE_ENVELOPES: usize = 500;
+/// A page ends with the envelope that brings it to this many bytes.
+const PAGE_BYTES: usize = 1 << 20;
 /// Connections for long reads.
 const BULK_CONNECTIONS: usize = 4;
 
@@ -378,11 +382,18 @@ impl Store for RedisStore {
             .await?)
     }
 
-    async fn buffer(&self, session: &SessionId) -> Result<Vec<String>, StoreError> {
+    async fn page(&self, session: &SessionId, after: Option<u64>) -> Result<Page, StoreError> {
         let mut bulk = self.bulk.get().await.map_err(pool_error)?;
-        Ok(bulk
-            .lrange(self.keys.session(session).output_buffer, 0, -1)
-            .await?)
+        let (more, envelopes): (bool, Vec<String>) = self
+            .scripts
+            .read
+            .key(self.keys.session(session).output_buffer)
+            .arg(after.map_or(String::new(), |seq| seq.to_string()))
+            .arg(PAGE_ENVELOPES)
+            .arg(PAGE_BYTES)
+            .invoke_async(&mut bulk)
+            .await?;
+        Ok(Page { envelopes, more })
     }
 
     async fn result(&self, session: &SessionId) -> Result<Option<String>, StoreError> {
@@ -409,6 +420,7 @@ impl Store for RedisStore {
         &self,
         session: &SessionId,
         seq: u64,
+        prompts: usize,
         envelopes: &[String],
         result: &str,
     ) -> Result<bool, StoreError> {
@@ -425,6 +437,7 @@ impl Store for RedisStore {
             .arg(self.output_buffer)
             .arg(seq)
             .arg(result)
+            .arg(prompts)
             .arg(envelopes)
             .invoke_async(&mut self.commands())
             .await?;

@@ -12,6 +12,7 @@ pub(super) struct Scripts {
     pub(super) release: Script,
     pub(super) push: Script,
     pub(super) conclude: Script,
+    pub(super) read: Script,
 }
 
 impl Default for Scripts {
@@ -24,6 +25,7 @@ impl Default for Scripts {
             release: Script::new(include_str!("../../lua/release.lua")),
             push: Script::new(include_str!("../../lua/push.lua")),
             conclude: Script::new(include_str!("../../lua/conclude.lua")),
+            read: Script::new(include_str!("../../lua/read.lua")),
         }
     }
 }

@@ -115,7 +115,7 @@ async fn every_turn_of_a_lost_container_ends() {
         .unwrap();
     let () = world
         .connection
-        .hset(&keys.state, "turn", "t1")
+        .hset_multiple(&keys.state, &[("turn", "t1"), ("visibleOutput", "true")])
         .await
         .unwrap();
     let sent = WrapperLine::Prompt {
