@@ -12,7 +12,7 @@ use crate::site::Site;
 use crate::sse::Sse;
 
 /// Claude Code wants a key; the model here takes any.
-const KEY: &str = "sk-ant-fake-bench";
+pub(crate) const KEY: &str = "sk-ant-fake-bench";
 
 const START: Duration = Duration::from_secs(30);
 const SETTLE: Duration = Duration::from_secs(60);
@@ -225,7 +225,7 @@ fn since(began: Instant) -> f64 {
     began.elapsed().as_secs_f64() * 1e3
 }
 
-fn path_with(program: &Path) -> Result<std::ffi::OsString> {
+pub(crate) fn path_with(program: &Path) -> Result<std::ffi::OsString> {
     let own = program.parent().map(Path::to_owned);
     let usual = std::env::var_os("PATH").unwrap_or_default();
     let all = own.into_iter().chain(std::env::split_paths(&usual));

@@ -1,5 +1,5 @@
 //! The whole-system benchmark: how long from a prompt to the first words of its answer, by ccpool
-//! and by every other way of asking the same Claude Code.
+//! and by every other way of asking the same Claude Code; and what the stream behind it carries.
 //!
 //! `cargo xtask bench` gets the parts, builds them and starts this with their paths. Everything is
 //! real but the model, which answers at once. docs/performance.md says what the figures mean.
@@ -19,17 +19,20 @@ mod rounds;
 mod samples;
 mod site;
 mod sse;
+mod stream;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
-use clap::Parser;
+use clap::{Parser, ValueEnum};
+use serde_json::json;
 use tokio::signal::unix::{SignalKind, signal};
 
-use crate::rounds::Plan;
+use crate::rounds::{Measured, Plan};
 use crate::site::Site;
+use crate::stream::{Extent, Streamed};
 
 /// No run takes longer than this; a hanging one must not hang a CI.
 const LIMIT: Duration = Duration::from_secs(15 * 60);
@@ -50,6 +53,9 @@ pub(crate) struct Arguments {
     /// One JSON object on standard output instead of a table.
     #[arg(long)]
     json: bool,
+    /// Measure only this.
+    #[arg(long)]
+    only: Option<Part>,
     /// Also measure what refilling the pool and a prompt right after the claim cost.
     #[arg(long)]
     diagnose: bool,
@@ -73,7 +79,40 @@ pub(crate) struct Arguments {
     image: String,
 }
 
+/// What can be measured.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Part {
+    /// From prompts to first words.
+    Turns,
+    /// What the stream carries, and interrupts.
+    Stream,
+}
+
 impl Arguments {
+    fn wants(&self, part: Part) -> bool {
+        self.only.is_none_or(|only| only == part)
+    }
+
+    fn extent(&self) -> Extent {
+        if self.quick {
+            Extent {
+                burst: 20_000,
+                bursts: 2,
+                paced: 3000,
+                long: 100_000,
+                interrupts: 5,
+            }
+        } else {
+            Extent {
+                burst: 100_000,
+                bursts: 5,
+                paced: 20_000,
+                long: 1_000_000,
+                interrupts: 20,
+            }
+        }
+    }
+
     fn plan(&self) -> Plan {
         let usual = if self.quick { 3 } else { 10 };
         Plan {
@@ -101,7 +140,7 @@ async fn run(arguments: &Arguments) -> Result<()> {
     let mut site = Site::clear_ground()?;
     // Neither signal needs to be kept, and a measurement that is cut off is cleared away below.
     let measured = tokio::select! {
-        measured = tokio::time::timeout(LIMIT, rounds::measure(arguments, &mut site)) => {
+        measured = tokio::time::timeout(LIMIT, measure(arguments, &mut site)) => {
             measured.context("the benchmark took too long").flatten()
         }
         _ = terminate.recv() => Err(anyhow::anyhow!("stopped by SIGTERM")),
@@ -112,16 +151,38 @@ async fn run(arguments: &Arguments) -> Result<()> {
         Err(error) => Err(site.with_logs(&error)),
     };
     let left = site.clear().await;
-    let measured = measured?;
+    let (turns, streamed) = measured?;
     left?;
-    let report = report::Report::of(&measured);
-    if arguments.json {
-        println!("{}", report.to_json());
-    } else {
-        print!("{report}");
-    }
-    if measured.is_empty() {
+    if turns.as_ref().is_some_and(Measured::is_empty) {
         bail!("nothing was measured");
     }
+    let report = turns.as_ref().map(report::Report::of);
+    if arguments.json {
+        let mut object = report.map_or_else(|| json!({}), |report| report.to_json());
+        if let Some(streamed) = streamed {
+            object["stream"] = streamed.to_json();
+        }
+        println!("{object}");
+    } else {
+        report.into_iter().for_each(|report| print!("{report}"));
+        streamed
+            .into_iter()
+            .for_each(|streamed| print!("{streamed}"));
+    }
     Ok(())
+}
+
+async fn measure(
+    arguments: &Arguments,
+    site: &mut Site,
+) -> Result<(Option<Measured>, Option<Streamed>)> {
+    let streamed = match arguments.wants(Part::Stream) {
+        true => Some(stream::measure(arguments, arguments.extent(), site).await?),
+        false => None,
+    };
+    let turns = match arguments.wants(Part::Turns) {
+        true => Some(rounds::measure(arguments, site).await?),
+        false => None,
+    };
+    Ok((turns, streamed))
 }

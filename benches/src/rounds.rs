@@ -204,7 +204,7 @@ impl Bench {
         let pool_host = site.network("pool").await?;
         let plain_host = site.network("plain").await?;
         let hosts = ["127.0.0.1", &pool_host, &plain_host];
-        let models = model::start(site, &arguments.scripted_model, &hosts).await?;
+        let models = model::start(site, "model", &arguments.scripted_model, &hosts).await?;
         let [local, pool_model, plain_model] = &models[..] else {
             anyhow::bail!(
                 "scripted-model listens at {} addresses, not 3",

@@ -28,6 +28,13 @@ impl Samples {
         Some((*sorted.first()?, *sorted.last()?))
     }
 
+    /// The value below which this part of all lies; none of nothing.
+    pub(crate) fn quantile(&self, part: f64) -> Option<f64> {
+        let sorted = self.sorted();
+        let last = sorted.len().checked_sub(1)?;
+        Some(sorted[(last as f64 * part).round() as usize])
+    }
+
     fn sorted(&self) -> Vec<f64> {
         let mut sorted = self.0.clone();
         sorted.sort_by(f64::total_cmp);
@@ -46,5 +53,8 @@ mod tests {
         assert_eq!(of(&[4.0, 1.0, 2.0, 3.0]).median(), Some(2.5));
         assert_eq!(of(&[]).median(), None);
         assert_eq!(of(&[2.0, 9.0, 1.0]).range(), Some((1.0, 9.0)));
+        let hundred: Vec<f64> = (0..=100).map(f64::from).collect();
+        assert_eq!(of(&hundred).quantile(0.99), Some(99.0));
+        assert_eq!(of(&[]).quantile(0.5), None);
     }
 }

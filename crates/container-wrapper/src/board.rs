@@ -12,6 +12,7 @@ use tokio::sync::{Notify, watch};
 use tokio::time::timeout;
 
 use crate::effects::Op;
+use crate::kept::Kept;
 use crate::outbox::{BACKLOG_BYTES, Outbox};
 
 /// Shortest time that keys stay without a heartbeat.
@@ -92,11 +93,6 @@ impl Board {
         &self.0.container
     }
 
-    /// How many envelopes the buffer keeps, and how many bytes of them.
-    pub(crate) fn output_buffer(&self) -> (usize, usize) {
-        (self.0.output_buffer, self.0.output_buffer_bytes)
-    }
-
     /// How long the report lives without a heartbeat, in ms.
     pub(crate) fn report_expiry_ms(&self) -> u64 {
         self.0.report_expiry_ms
@@ -115,7 +111,8 @@ impl Board {
     /// From now on there is a session to publish for.
     pub(crate) fn assign(&self, session: SessionKeys, last_batch: u64) {
         let max_envelopes = self.0.output_buffer.max(1000);
-        let outbox = Outbox::new(last_batch, max_envelopes, BACKLOG_BYTES);
+        let kept = Kept::new(self.0.output_buffer, self.0.output_buffer_bytes);
+        let outbox = Outbox::new(last_batch, kept, max_envelopes, BACKLOG_BYTES);
         self.state().outbox = Some((session, outbox));
     }
 

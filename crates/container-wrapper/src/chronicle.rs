@@ -72,6 +72,17 @@ impl Chronicle {
             at: now,
         };
         let events = self.fold.push(stamp, line);
+        self.tell(out);
+        events
+    }
+
+    /// A permission request was answered with a yes.
+    pub(crate) fn permitted(&mut self, request_id: &str, out: &mut Effects) {
+        self.fold.permitted(request_id);
+        self.tell(out);
+    }
+
+    fn tell(&mut self, out: &mut Effects) {
         let now_so = (self.fold.visible_output(), self.fold.tool_effects());
         let before = std::mem::replace(&mut self.told, now_so);
         if before.0 != now_so.0 {
@@ -80,7 +91,6 @@ impl Chronicle {
         if before.1 != now_so.1 {
             out.state(field::TOOL_EFFECTS, now_so.1.to_string());
         }
-        events
     }
 
     /// How the running turn ends when the CLI does not say.

@@ -2,6 +2,7 @@
 
 use ccpool_protocol::ContainerId;
 use ccpool_protocol::boot::{Boot, ClaudeSpawn};
+use ccpool_protocol::mark;
 use tokio::process::Command;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
@@ -86,7 +87,7 @@ impl Launcher {
             .args(launch::arguments(spawn, &prepared, conversation))
             .env_clear()
             .envs(launch::environment(spawn, &prepared, path, &account))
-            .env(leftovers::MARK, self.container.as_str())
+            .env(mark::ENV, self.container.as_str())
             .current_dir(&spawn.cwd);
         if let Some(uid) = spawn.uid {
             // The standard library drops supplementary groups too when it changes the uid as root.

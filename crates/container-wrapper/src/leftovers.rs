@@ -5,14 +5,11 @@ use std::collections::HashSet;
 use std::io;
 use std::path::Path;
 
+use ccpool_protocol::mark;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
 use crate::home::Acting;
-
-/// An environment variable by which everything that a `claude` starts can be told from the rest of
-/// the machine. Its value is the container's id.
-pub(crate) const MARK: &str = "CCPOOL_CONTAINER";
 
 /// Something may start another thing while it is looked for.
 const ROUNDS: usize = 10;
@@ -22,10 +19,9 @@ const ROUNDS: usize = 10;
 /// `uid`: the agent's, where it has one; only under it their environment can be read.
 pub(crate) fn end(container: &str, uid: Option<u32>) -> io::Result<usize> {
     let _agent = uid.map(Acting::under).transpose()?;
-    let mark = format!("{MARK}={container}");
     let mut ended = HashSet::new();
     for _ in 0..ROUNDS {
-        let found: HashSet<Pid> = marked(&mark)?;
+        let found: HashSet<Pid> = marked(container)?;
         if found.is_subset(&ended) {
             break;
         }
@@ -38,7 +34,7 @@ pub(crate) fn end(container: &str, uid: Option<u32>) -> io::Result<usize> {
     Ok(ended.len())
 }
 
-fn marked(mark: &str) -> io::Result<HashSet<Pid>> {
+fn marked(container: &str) -> io::Result<HashSet<Pid>> {
     let mut found = HashSet::new();
     for entry in Path::new("/proc").read_dir()? {
         let Ok(entry) = entry else { continue };
@@ -51,8 +47,7 @@ fn marked(mark: &str) -> io::Result<HashSet<Pid>> {
         };
         // Not to be read: somebody else's. Empty: it has ended.
         let environment = std::fs::read(entry.path().join("environ")).unwrap_or_default();
-        let mut variables = environment.split(|byte| *byte == 0);
-        if variables.any(|variable| variable == mark.as_bytes()) {
+        if mark::is_on(&environment, container) {
             found.insert(Pid::from_raw(pid));
         }
     }

@@ -15,6 +15,7 @@ mod heard;
 mod home;
 mod inflight;
 mod intake;
+mod kept;
 mod launch;
 mod launcher;
 mod leftovers;

@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, VecDeque};
 use ccpool_protocol::state::field;
 
 use crate::effects::Op;
+use crate::kept::Kept;
 
 /// Most envelopes in one batch: Redis does nothing else while it applies one.
 const BATCH_ENVELOPES: usize = 256;
@@ -24,6 +25,8 @@ pub(crate) const BACKLOG_BYTES: usize = 64 << 20;
 pub(crate) struct Batch {
     /// Rises by one.
     pub(crate) number: u64,
+    /// How many envelopes the buffer keeps after it.
+    pub(crate) keep: usize,
     pub(crate) envelopes: Vec<String>,
     pub(crate) fields: BTreeMap<&'static str, String>,
     pub(crate) result: Option<String>,
@@ -39,15 +42,16 @@ pub(crate) struct Outbox {
     removals: usize,
     sending: Option<Batch>,
     last_batch: u64,
+    kept: Kept,
     max_envelopes: usize,
     max_bytes: usize,
     dropped: u64,
 }
 
 impl Outbox {
-    /// `last_batch`: the number that Redis has seen last. `max_envelopes` and `max_bytes` bound
-    /// what waits.
-    pub(crate) fn new(last_batch: u64, max_envelopes: usize, max_bytes: usize) -> Self {
+    /// `last_batch`: the number that Redis has seen last. `kept`: what the buffer keeps.
+    /// `max_envelopes` and `max_bytes` bound what waits.
+    pub(crate) fn new(last_batch: u64, kept: Kept, max_envelopes: usize, max_bytes: usize) -> Self {
         Self {
             queue: VecDeque::new(),
             envelopes: 0,
@@ -55,6 +59,7 @@ impl Outbox {
             removals: 0,
             sending: None,
             last_batch,
+            kept,
             max_envelopes,
             max_bytes,
             dropped: 0,
@@ -142,6 +147,7 @@ impl Outbox {
                     bytes += json.len();
                     self.envelopes -= 1;
                     self.bytes -= json.len();
+                    batch.keep = self.kept.add(json.len());
                     batch.fields.insert(field::SEQ, seq.to_string());
                     batch.envelopes.push(json);
                 }
@@ -181,7 +187,7 @@ mod tests {
 
     #[test]
     fn a_batch_is_the_same_until_acknowledged() {
-        let mut outbox = Outbox::new(4, 10, 1000);
+        let mut outbox = Outbox::new(4, Kept::new(10, 1000), 10, 1000);
         outbox.extend([envelope(1, false), Op::Remove { raw: vec![7] }]);
         let first = outbox.batch().unwrap().clone();
         assert_eq!(first.number, 5);
@@ -198,7 +204,7 @@ mod tests {
 
     #[test]
     fn a_state_does_not_run_ahead_of_its_envelope() {
-        let mut outbox = Outbox::new(0, 10_000, 1 << 20);
+        let mut outbox = Outbox::new(0, Kept::new(10, 1000), 10_000, 1 << 20);
         outbox.extend((1..=300).map(|seq| envelope(seq, false)));
         outbox.extend([Op::State {
             field: field::TURN,
@@ -218,7 +224,7 @@ mod tests {
             send_at in proptest::collection::vec(any::<bool>(), 200),
             limit in 1usize..40,
         ) {
-            let mut outbox = Outbox::new(0, limit, usize::MAX);
+            let mut outbox = Outbox::new(0, Kept::new(10, 1000), limit, usize::MAX);
             let mut sent = Vec::new();
             for (i, keep) in keeps.iter().enumerate() {
                 outbox.extend([envelope(i as u64, *keep)]);

@@ -84,7 +84,6 @@ impl Publisher {
     }
 
     fn next<'a>(&self, script: &'a Script) -> Option<(redis::ScriptInvocation<'a>, u64)> {
-        let (keep, keep_bytes) = self.board.output_buffer();
         self.board.with_outbox(|keys, outbox| {
             let dropped = outbox.take_dropped();
             let batch = outbox.batch()?;
@@ -95,8 +94,7 @@ impl Publisher {
                 .key(&keys.result)
                 .key(&keys.inflight);
             call.arg(batch.number)
-                .arg(keep)
-                .arg(keep_bytes)
+                .arg(batch.keep)
                 .arg(batch.result.as_deref().unwrap_or(""))
                 .arg(batch.envelopes.len())
                 .arg(batch.fields.len())

@@ -148,6 +148,10 @@ impl Session {
                 response,
             } => {
                 if self.asked.remove(&request_id) {
+                    // An answer that cannot be read is a no too, but that is for the CLI to say.
+                    if response["behavior"] != "deny" {
+                        self.chronicle.permitted(&request_id, out);
+                    }
                     out.write(&StdinLine::answer(&request_id, &response));
                 } else {
                     out.notes

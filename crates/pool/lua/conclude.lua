@@ -8,21 +8,14 @@ if (redis.call('HGET', KEYS[2], 'seq') or '0') ~= ARGV[3]
     or redis.call('LLEN', KEYS[4]) + redis.call('LLEN', KEYS[5]) ~= tonumber(ARGV[5]) then
   return 'moved'
 end
-local bytes = tonumber(redis.call('HGET', KEYS[2], 'bufferBytes') or '0')
-local length = redis.call('LLEN', KEYS[1])
 for i = 6, #ARGV do
-  length = redis.call('RPUSH', KEYS[1], ARGV[i])
-  bytes = bytes + #ARGV[i]
+  redis.call('RPUSH', KEYS[1], ARGV[i])
   redis.call('PUBLISH', ARGV[1], ARGV[i])
 end
-if length > tonumber(ARGV[2]) then
-  for _, gone in ipairs(redis.call('LPOP', KEYS[1], length - tonumber(ARGV[2]))) do
-    bytes = bytes - #gone
-  end
-end
+redis.call('LTRIM', KEYS[1], -tonumber(ARGV[2]), -1)
 redis.call('SET', KEYS[3], ARGV[4])
 -- No batch has a number above this: what the wrapper still had on the way does not count.
 redis.call('HSET', KEYS[2], 'seq', tonumber(ARGV[3]) + #ARGV - 5, 'turn', '',
-  'bufferBytes', bytes, 'batch', '9007199254740991')
+  'batch', '9007199254740991')
 redis.call('DEL', KEYS[4], KEYS[5])
 return 'ok'

@@ -33,8 +33,6 @@ pub mod field {
     pub const BATCH: &str = "batch";
     /// When it ended, if it has.
     pub const ENDED_AT: &str = "endedAt";
-    /// How many bytes the envelopes in the buffer have.
-    pub const BUFFER_BYTES: &str = "bufferBytes";
     /// `true` once a reader of the running turn has seen something of the answer.
     pub const VISIBLE_OUTPUT: &str = "visibleOutput";
     /// `true` while a tool of the running turn has, or may have, acted.

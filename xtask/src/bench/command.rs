@@ -22,6 +22,10 @@ pub(crate) struct BenchArguments {
     /// Rounds to measure.
     #[arg(long, value_name = "COUNT")]
     rounds: Option<usize>,
+    /// Measure only this: `turns` (prompts to first words) or `stream` (what the stream carries, and
+    /// interrupts).
+    #[arg(long, value_name = "PART", value_parser = ["turns", "stream"])]
+    only: Option<String>,
     /// Also measure what refilling the pool and a prompt right after the claim cost.
     #[arg(long)]
     diagnose: bool,
@@ -63,6 +67,9 @@ pub(crate) fn run(workspace: &Workspace, arguments: &BenchArguments) -> Result<E
     }
     if let Some(rounds) = arguments.rounds {
         command.arg("--rounds").arg(rounds.to_string());
+    }
+    if let Some(part) = &arguments.only {
+        command.arg("--only").arg(part);
     }
     let status = invocation::run(&mut command)?;
     step.done();

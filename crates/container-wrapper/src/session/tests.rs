@@ -311,6 +311,40 @@ fn permissions_are_answered_once_and_only_when_asked() {
     assert_eq!(stage.written[before]["response"]["request_id"], "r1");
 }
 
+/// What the state says, and what the ending said, of a tool that was asked about and answered so.
+fn effects_after(answer: &str) -> (Option<String>, Value) {
+    let mut stage = Play::new();
+    stage.push(json!({"turn": "t1", "text": "one"}));
+    stage.begin();
+    stage.says(
+        json!({"type": "assistant", "message": {"id": "m1", "content": [
+        {"type": "tool_use", "id": "u1", "name": "Bash", "input": {}}]}}),
+    );
+    stage.says(json!({"type": "control_request", "request_id": "r1",
+        "request": {"subtype": "can_use_tool", "tool_name": "Bash", "tool_use_id": "u1"}}));
+    let answer = Control::Permission {
+        request_id: "r1".into(),
+        response: json!({"behavior": answer}),
+    };
+    stage.act(|session, _, out| session.control(answer, out));
+    let told = stage.ops.iter().rev().find_map(|op| match op {
+        Op::State { field, value } if *field == field::TOOL_EFFECTS => Some(value.clone()),
+        _ => None,
+    });
+    // The CLI speaks alike of a tool that was not let and of one that was interrupted.
+    stage.says(json!({"type": "user", "message": {"content": [
+        {"type": "tool_result", "tool_use_id": "u1", "content": "no", "is_error": true}]}}));
+    stage.act(|session, now, out| session.close(FailureKind::ContainerLost, "gone", now, out));
+    let ending = stage.envelopes().pop().unwrap()["line"]["event"].take();
+    (told, ending["toolEffects"].clone())
+}
+
+#[test]
+fn a_tool_acts_from_its_permission_on() {
+    assert_eq!(effects_after("allow"), (Some("true".into()), json!(true)));
+    assert_eq!(effects_after("deny"), (Some("false".into()), json!(false)));
+}
+
 #[test]
 fn a_closed_session_fails_what_waits_and_what_comes() {
     let mut stage = Play::new();

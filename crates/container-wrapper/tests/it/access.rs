@@ -4,9 +4,9 @@ use serde_json::json;
 use crate::support::Rig;
 
 /// Everything that a wrapper needs, and nothing else: what an access rule for it must allow.
-const COMMANDS: [&str; 13] = [
-    "+blmove", "+evalsha", "+hget", "+hmget", "+hset", "+llen", "+lpop", "+lrange", "+lrem",
-    "+pexpire", "+ping", "+publish", "+rpush",
+const COMMANDS: [&str; 12] = [
+    "+blmove", "+evalsha", "+hget", "+hmget", "+hset", "+lrange", "+lrem", "+ltrim", "+pexpire",
+    "+ping", "+publish", "+rpush",
 ];
 const MORE: [&str; 3] = ["+script|load", "+set", "+subscribe"];
 

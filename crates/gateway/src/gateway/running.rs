@@ -29,6 +29,9 @@ const BUCKETS: [f64; 14] = [
     0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0, 60.0, 600.0,
 ];
 
+/// How long streams have to end by themselves.
+const LAST_WORDS: Duration = Duration::from_secs(1);
+
 /// How often the recorder drops what is out of its window.
 const UPKEEP: Duration = Duration::from_secs(5);
 
@@ -47,6 +50,9 @@ pub(crate) struct Gateway {
     pool: Pool,
     address: Option<SocketAddr>,
     servers: JoinSet<(&'static str, io::Result<()>)>,
+    /// Nothing new is taken.
+    closing: CancellationToken,
+    /// What is left is cut.
     stop: CancellationToken,
     redis: Option<EmbeddedRedis>,
 }
@@ -117,7 +123,7 @@ impl Gateway {
         })
         .await?;
 
-        let stop = CancellationToken::new();
+        let (closing, stop) = (CancellationToken::new(), CancellationToken::new());
         let mut servers = JoinSet::new();
         let hosts = host_names(&tools.url)
             .into_iter()
@@ -129,7 +135,7 @@ impl Gateway {
                 "tools",
                 listener,
                 mcp_only(mcp.clone()),
-                &stop,
+                &closing,
             );
         }
         if let (Some(listener), Some(metrics), Some(address)) = (main, metrics, address) {
@@ -140,14 +146,15 @@ impl Gateway {
                 openapi: openapi_text(),
             };
             let app = router(state, Gate::new(&config.http, address), mcp);
-            serve(&mut servers, "HTTP", listener, app, &stop);
-            servers.spawn(upkeep(metrics, stop.clone()));
+            serve(&mut servers, "HTTP", listener, app, &closing);
+            servers.spawn(upkeep(metrics, closing.clone()));
         }
         tracing::debug!(url = tools.url, "tools are served");
         Ok(Self {
             pool,
             address,
             servers,
+            closing,
             stop,
             redis: None,
         })
@@ -182,21 +189,32 @@ impl Gateway {
         }
     }
 
-    /// Stops within `deadline`: no more claims, turns end with their terminal events, containers
-    /// go, streams and servers end, and last a private Redis.
+    /// Stops within `deadline`, or soon after it: no more claims, turns end with their terminal
+    /// events, containers go, streams and servers end, and last a private Redis.
     pub(crate) async fn shutdown(mut self, deadline: Duration) {
         let end = Instant::now() + deadline;
         // A part of the time is kept for the servers, which still serve the turns' last events.
         self.pool.shutdown(deadline.mul_f64(0.8)).await;
-        self.stop.cancel();
-        let drained = async { while self.servers.join_next().await.is_some() {} };
-        if tokio::time::timeout_at(end, drained).await.is_err() {
-            tracing::warn!("some connections were cut");
-            self.servers.shutdown().await;
+        self.closing.cancel();
+        // Every session has ended, so its streams end by themselves. Cutting them at once would
+        // cut off what they were about to say.
+        let last_words = Instant::now() + LAST_WORDS;
+        if !self.drained(last_words).await {
+            self.stop.cancel();
+            if !self.drained(end.max(last_words + LAST_WORDS)).await {
+                tracing::warn!("some connections were cut");
+                self.servers.shutdown().await;
+            }
         }
         if let Some(redis) = self.redis.take() {
             redis.stop().await;
         }
+    }
+
+    /// Whether all servers have ended by then.
+    async fn drained(&mut self, until: Instant) -> bool {
+        let drained = async { while self.servers.join_next().await.is_some() {} };
+        tokio::time::timeout_at(until, drained).await.is_ok()
     }
 }
 

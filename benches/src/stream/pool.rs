@@ -1,0 +1,196 @@
+//! A gateway on the process runtime whose `claude` is the chatter.
+
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail, ensure};
+use reqwest::Client;
+use serde_json::{Value, json};
+use tokio::process::Command;
+
+use super::memory::{Memory, child_named};
+use super::reader::TurnReader;
+use crate::Arguments;
+use crate::samples::Samples;
+use crate::site::Site;
+
+const SESSION: &str = "stream";
+const START: Duration = Duration::from_secs(30);
+const TURN: Duration = Duration::from_secs(300);
+
+/// It has one session, which all turns go to.
+#[derive(Debug)]
+pub(crate) struct StreamPool {
+    base: String,
+    client: Client,
+    redis_socket: PathBuf,
+    gateway: u32,
+}
+
+impl StreamPool {
+    /// `kept`: envelopes that the buffer keeps, so that a reader that is slower than the chatter has
+    /// nothing to miss.
+    pub(crate) async fn start(arguments: &Arguments, kept: u64, site: &mut Site) -> Result<Self> {
+        let chatter = arguments.ccpool.with_file_name("chatter");
+        let extra = json!({"outputBuffer": kept.min(1_000_000), "outputBufferBytes": 1 << 30});
+        let running = serve(arguments, "stream", &chatter, None, extra, site).await?;
+        let pool = Self {
+            base: running.base,
+            client: running.client,
+            redis_socket: running.redis_socket,
+            gateway: running.pid,
+        };
+        pool.client
+            .post(format!("{}/sessions", pool.base))
+            .json(&json!({"session": SESSION}))
+            .send()
+            .await?
+            .error_for_status()?;
+        Ok(pool)
+    }
+
+    pub(crate) fn redis_socket(&self) -> &Path {
+        &self.redis_socket
+    }
+
+    /// Envelopes a second, from the prompt until the reader has the ending.
+    pub(crate) async fn burst(&self, count: u64) -> Result<f64> {
+        let began = Instant::now();
+        self.turn(count, 0, TurnReader::default(), |_| Ok(()))
+            .await?;
+        Ok(count as f64 / began.elapsed().as_secs_f64())
+    }
+
+    /// How long each delta took from `claude`'s stdout to the reader, in ms.
+    pub(crate) async fn paced(&self, count: u64, pace: u64) -> Result<Samples> {
+        let mut reader = TurnReader::default();
+        reader.delays = Some(Samples::default());
+        let read = self.turn(count, pace, reader, |_| Ok(())).await?;
+        read.delays.context("no delays were kept")
+    }
+
+    /// What the processes occupy when a tenth of a long turn has been read, and at its end.
+    pub(crate) async fn long(&self, count: u64) -> Result<Vec<Memory>> {
+        let wrapper = child_named(self.gateway, "ccpool-wrapper")?;
+        let mut memory = vec![
+            Memory::of("gateway", self.gateway),
+            Memory::of("wrapper", wrapper),
+        ];
+        let mut early = false;
+        self.turn(count, 0, TurnReader::default(), |reader| {
+            if !early && reader.deltas >= count / 10 {
+                early = true;
+                memory.iter_mut().try_for_each(Memory::note_early)?;
+            }
+            Ok(())
+        })
+        .await?;
+        memory.iter_mut().try_for_each(Memory::note_end)?;
+        Ok(memory)
+    }
+
+    async fn turn(
+        &self,
+        count: u64,
+        pace: u64,
+        mut reader: TurnReader,
+        mut look: impl FnMut(&TurnReader) -> Result<()>,
+    ) -> Result<TurnReader> {
+        let request = self
+            .client
+            .post(format!("{}/sessions/{SESSION}/turns", self.base))
+            .json(&json!({"prompt": format!("count={count} pace={pace}")}));
+        let read = async {
+            let mut response = request.send().await?.error_for_status()?;
+            while let Some(chunk) = response.chunk().await? {
+                reader.feed(&chunk)?;
+                look(&reader)?;
+            }
+            anyhow::Ok(())
+        };
+        tokio::time::timeout(TURN, read)
+            .await
+            .context("a turn did not end in time")??;
+        ensure!(reader.completed, "a turn did not complete");
+        if reader.deltas != count {
+            bail!("{} of {count} deltas arrived", reader.deltas);
+        }
+        Ok(reader)
+    }
+}
+
+/// A gateway that was started.
+#[derive(Debug)]
+pub(crate) struct Running {
+    pub(crate) base: String,
+    pub(crate) client: Client,
+    pub(crate) redis_socket: PathBuf,
+    pub(crate) pid: u32,
+    /// Its configuration file, for the CLI.
+    pub(crate) configuration: PathBuf,
+}
+
+/// Starts `ccpool serve` on the process runtime with this `claude`, and waits until it is ready.
+pub(crate) async fn serve(
+    arguments: &Arguments,
+    name: &str,
+    claude: &Path,
+    model: Option<&str>,
+    redis: Value,
+    site: &mut Site,
+) -> Result<Running> {
+    let data = site.folder(name)?;
+    let configuration = site.path(&format!("{name}.yaml"));
+    let mut text = json!({
+        "runtime": "process",
+        "pool": {"minWarm": 1, "maxTotal": 2, "claimTimeoutMs": 30_000},
+        "redis": {"url": "embedded"},
+        "claude": {"path": claude},
+        "http": {"listen": "127.0.0.1:0"},
+        "dataDir": data,
+    });
+    if let (Some(all), Some(more)) = (text["redis"].as_object_mut(), redis.as_object()) {
+        all.extend(more.clone());
+    }
+    // JSON is YAML.
+    std::fs::write(&configuration, text.to_string())?;
+    let mut command = Command::new(&arguments.ccpool);
+    command
+        .args(["serve", "--json", "--stop-timeout", "10", "--config"])
+        .arg(&configuration)
+        .arg("--wrapper")
+        .arg(&arguments.wrapper)
+        .env_clear()
+        .env("PATH", crate::gateway::path_with(&arguments.redis_server)?)
+        .env("HOME", &data)
+        .env("ANTHROPIC_API_KEY", crate::gateway::KEY)
+        .env("ANTHROPIC_BASE_URL", model.unwrap_or("http://127.0.0.1:9"));
+    let server = format!("ccpool-{name}");
+    let pid = site.start(&server, &mut command)?;
+    let line = site.first_line(&server, START).await?;
+    let announced: Value = serde_json::from_str(&line)?;
+    let listening = announced["listening"]
+        .as_str()
+        .context("ccpool did not say where it listens")?;
+    let client = Client::builder().tcp_nodelay(true).no_proxy().build()?;
+    let ready = async {
+        let mut poll = tokio::time::interval(Duration::from_millis(50));
+        loop {
+            poll.tick().await;
+            let answer = client.get(format!("{listening}/readyz")).send().await?;
+            if answer.status().is_success() {
+                return anyhow::Ok(());
+            }
+        }
+    };
+    tokio::time::timeout(START, ready)
+        .await
+        .context("no container became warm in time")??;
+    Ok(Running {
+        base: format!("{listening}/api/docker-cc"),
+        client,
+        redis_socket: data.join("redis").join(pid.to_string()).join("redis.sock"),
+        pid,
+        configuration,
+    })
+}
