@@ -1,4 +1,4 @@
-//! Set-up, checks, demo and benchmark: `cargo xtask bench|demo|image|setup|test`.
+//! Set-up, checks, demo and benchmark: `cargo xtask bench|demo|fuzz|image|setup|test`.
 //!
 //! Progress goes to stderr; stdout carries results only.
 
@@ -7,6 +7,7 @@ mod check;
 mod cleanup;
 mod daemon;
 mod demo;
+mod fuzz;
 mod http;
 mod invocation;
 mod progress;
@@ -21,6 +22,7 @@ use clap::{Parser, Subcommand};
 use crate::bench::BenchArguments;
 use crate::check::TestArguments;
 use crate::demo::DemoArguments;
+use crate::fuzz::FuzzArguments;
 use crate::setup::{Needs, Parts};
 use crate::workspace::Workspace;
 
@@ -35,6 +37,8 @@ struct Arguments {
 enum Command {
     /// Measure the whole system beside its alternatives; prints a table, or one JSON object.
     Bench(BenchArguments),
+    /// Throw bytes at everything that takes bytes from outside; the kept corpus first.
+    Fuzz(FuzzArguments),
     /// Build the agent's container image with what it needs; prints its tag.
     Image,
     /// Start a warm pool, send two prompts, show where the time went, and clean up.
@@ -69,6 +73,7 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
             println!("{}", parts.image_tag()?);
             Ok(ExitCode::SUCCESS)
         }
+        Command::Fuzz(arguments) => fuzz::run(&workspace, &arguments),
         Command::Demo(arguments) => demo::run(&workspace, &arguments),
         Command::Setup => {
             let parts = Parts::obtain(&workspace, Needs::Everything)?;

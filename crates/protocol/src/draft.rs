@@ -12,6 +12,9 @@ pub(crate) struct Draft {
     blocks: BTreeMap<u64, Block>,
     /// The block that the stream is in.
     current: u64,
+    /// Whoever folds this has begun in the middle of a turn, and does not know what the message has had
+    /// so far. The reader may, from before. Until the next message nothing is made up for it.
+    midway: bool,
 }
 
 #[derive(Debug, Default)]
@@ -34,9 +37,26 @@ impl Draft {
         retract
     }
 
-    /// The stream is in the middle of this message.
+    /// Nothing is known of what came before.
+    pub(crate) fn midway() -> Self {
+        Self {
+            midway: true,
+            ..Self::default()
+        }
+    }
+
+    /// A turn begins, so no message is being streamed.
+    pub(crate) fn start(&mut self) {
+        if self.midway {
+            *self = Self::default();
+        }
+    }
+
+    /// The stream is in this message.
     pub(crate) fn join(&mut self, message_id: String) {
-        self.message_id = message_id;
+        if self.midway {
+            self.message_id = message_id;
+        }
     }
 
     pub(crate) fn enter(&mut self, block: u64) {
@@ -71,6 +91,14 @@ impl Draft {
     ///
     /// `text` is the block's text, for a text block.
     pub(crate) fn finish(&mut self, message_id: &str, text: Option<&str>) -> Vec<Event> {
+        let joined = self.message_id.is_empty() || self.message_id == message_id;
+        if self.midway && joined {
+            // What was said of the open block is final.
+            if let Some(block) = self.blocks.get_mut(&self.current) {
+                block.finished = true;
+            }
+            return Vec::new();
+        }
         let mut events = Vec::new();
         if message_id != self.message_id {
             events.extend(self.begin(message_id.to_owned()));
@@ -81,7 +109,7 @@ impl Draft {
             .get(&self.current)
             .is_some_and(|block| block.finished)
         {
-            self.current += 1;
+            self.current = self.current.saturating_add(1);
         }
         let index = self.current;
         let block = self.blocks.entry(index).or_default();
@@ -108,16 +136,15 @@ impl Draft {
         events
     }
 
-    /// An `assistant` line of a message whose beginning was not seen: what was said of the open block
-    /// is final, and nothing can be told about what was not seen.
-    pub(crate) fn settle(&mut self) {
-        if let Some(block) = self.blocks.get_mut(&self.current) {
-            block.finished = true;
-        }
-    }
-
     /// The CLI says which blocks of which message do not count.
     pub(crate) fn abandon(&mut self, message_id: &str, from: u64) -> Option<Event> {
+        if self.midway {
+            // The reader may have some of it.
+            return Some(Event::Retract {
+                message_id: message_id.to_owned(),
+                from_block: from,
+            });
+        }
         if message_id != self.message_id {
             return None;
         }
@@ -216,5 +243,27 @@ mod tests {
             draft.finish("m1", Some("xyz")),
             [retract("m1", 0), delta("m1", 0, "xyz")]
         );
+    }
+
+    /// The reader has heard the beginning from another fold: what it is told now must fit.
+    #[test]
+    fn in_the_middle_of_a_message_nothing_is_made_up() {
+        let mut draft = Draft::midway();
+        draft.join("m1".into());
+        draft.text(1, "lo".into());
+        assert_eq!(draft.finish("m1", Some("hello")), []);
+        assert_eq!(draft.drop_unfinished(), None, "the block is final");
+        assert_eq!(draft.abandon("m1", 2), Some(retract("m1", 2)));
+        // From the next message on all is known.
+        draft.begin("m2".into());
+        draft.text(0, "a".into());
+        assert_eq!(draft.finish("m2", Some("ab")), [delta("m2", 0, "b")]);
+    }
+
+    #[test]
+    fn a_message_that_was_not_streamed_is_whole_wherever_one_begins() {
+        let mut draft = Draft::midway();
+        draft.join("m1".into());
+        assert_eq!(draft.finish("m2", Some("all")), [delta("m2", 0, "all")]);
     }
 }

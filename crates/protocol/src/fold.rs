@@ -4,7 +4,7 @@
 //! wrapper folds what `claude` prints and writes down how each turn ended; readers fold the
 //! envelopes and take the ending from there, so that it is decided once.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 use serde_json::{Map, Value};
 
@@ -43,9 +43,6 @@ pub struct Fold {
     turn: Option<TurnId>,
     current: Turn,
     draft: Draft,
-    /// A reader that begins in the middle of a turn does not know which blocks the running message
-    /// has had, until the next message begins.
-    knows_message: bool,
     /// `total_cost_usd` of the last result: the CLI counts for the whole process.
     cost_so_far: f64,
 }
@@ -60,8 +57,8 @@ struct Turn {
     tool_effects: bool,
     /// Tools called and not answered.
     open_tools: HashSet<String>,
-    /// Tools that wait for a permission: they have not acted.
-    asked: HashSet<String>,
+    /// Tools that wait for a permission, by the request's id: they have not acted.
+    asked: HashMap<String, String>,
     /// What the last `assistant` line said was wrong: the CLI's word for it, and its text.
     error: Option<(String, String)>,
     retry_after_ms: Option<u64>,
@@ -76,8 +73,10 @@ impl Fold {
             ending,
             turn: None,
             current: Turn::default(),
-            draft: Draft::default(),
-            knows_message: ending == Ending::ByResult,
+            draft: match ending {
+                Ending::ByResult => Draft::default(),
+                Ending::ByWrapper => Draft::midway(),
+            },
             cost_so_far: 0.0,
         }
     }
@@ -112,6 +111,11 @@ impl Fold {
     /// Whether a tool of the running turn has acted, or may have.
     pub fn tool_effects(&self) -> bool {
         self.current.may_have_acted()
+    }
+
+    /// A permission request was answered with a yes, of which no line tells: its tool may act now.
+    pub fn permitted(&mut self, request_id: &str) {
+        self.current.asked.remove(request_id);
     }
 
     /// Whether the turn of the last line has had its terminal event.
@@ -190,14 +194,11 @@ impl Fold {
     }
 
     fn stream(&mut self, stamp: Stamp<'_>, line: StreamLine) -> Vec<Event> {
-        if !self.knows_message
-            && let Some(id) = line.api_message_id
-        {
+        if let Some(id) = line.api_message_id {
             self.draft.join(id);
         }
         match line.event {
             StreamEvent::MessageStart { message } => {
-                self.knows_message = true;
                 self.draft.begin(message.id).into_iter().collect()
             }
             StreamEvent::ContentBlockStart { index } => {
@@ -244,11 +245,7 @@ impl Fold {
             let text =
                 (block["type"] == "text").then(|| block["text"].as_str().unwrap_or_default());
             if line.parent_tool_use_id.is_none() {
-                if self.knows_message {
-                    events.extend(self.draft.finish(&line.message.id, text));
-                } else {
-                    self.draft.settle();
-                }
+                events.extend(self.draft.finish(&line.message.id, text));
                 self.current.visible_output |= text.is_some_and(|text| !text.is_empty());
             }
             if let Some(text) = text {
@@ -279,13 +276,14 @@ impl Fold {
             }
             let tool_use_id = block["tool_use_id"].as_str().unwrap_or_default().to_owned();
             let is_error = block["is_error"].as_bool().unwrap_or(false);
-            let denied = line.tool_result_meta.iter().any(|meta| {
-                let decision = meta.permission_decision.as_ref();
-                meta.id == tool_use_id && decision.is_some_and(|d| d.decision.starts_with("den"))
-            });
-            let waited = self.current.asked.remove(&tool_use_id);
+            let waited = self.current.waits(&tool_use_id);
+            self.current.asked.retain(|_, tool| *tool != tool_use_id);
             self.current.open_tools.remove(&tool_use_id);
-            self.current.tool_effects |= !(denied || (waited && is_error));
+            self.current.tool_effects |= match line.decision(&tool_use_id) {
+                Some("accept") => true,
+                Some("reject") => false,
+                Some(_) | None => !(waited && is_error),
+            };
             events.push(Event::ToolResult {
                 tool_use_id,
                 content: block["content"].clone(),
@@ -299,7 +297,8 @@ impl Fold {
     fn asked(&mut self, line: ControlRequest) -> Vec<Event> {
         match line.request {
             Asked::CanUseTool(request) => {
-                self.current.asked.insert(request.tool_use_id.clone());
+                let asked = &mut self.current.asked;
+                asked.insert(line.request_id.clone(), request.tool_use_id.clone());
                 vec![Event::PermissionRequest {
                     request_id: line.request_id,
                     tool_use_id: request.tool_use_id,
@@ -321,7 +320,8 @@ impl Fold {
         if info.get("status").and_then(Value::as_str) == Some("rejected")
             && let Some(resets_at) = info.get("resetsAt").and_then(Value::as_u64)
         {
-            self.current.retry_after_ms = Some((resets_at * 1000).saturating_sub(stamp.at));
+            self.current.retry_after_ms =
+                Some(resets_at.saturating_mul(1000).saturating_sub(stamp.at));
         }
         vec![Event::Status {
             status: Status::RateLimit,
@@ -348,7 +348,7 @@ impl Fold {
                 origin,
             } => {
                 if !steered {
-                    self.knows_message = true;
+                    self.draft.start();
                     self.current.began_at = pushed_at.unwrap_or(sent_at);
                     self.current.timings.sent_ms = Some(self.current.since(sent_at));
                     self.current.origin = origin;
@@ -356,10 +356,12 @@ impl Fold {
                 Vec::new()
             }
             WrapperLine::Terminal { event } => {
-                if std::mem::replace(&mut self.current.ended, true) {
+                if self.current.ended || !event.is_terminal() {
                     return Vec::new();
                 }
-                self.draft = Draft::default();
+                self.current.ended = true;
+                // Nothing takes the place of what is unfinished, so a reader may keep it.
+                self.draft.drop_unfinished();
                 vec![event]
             }
             WrapperLine::Respawned {
@@ -410,7 +412,8 @@ impl Fold {
         {
             self.current.origin = Some(origin.kind.clone());
         }
-        let cost_usd = (result.total_cost_usd - self.cost_so_far).max(0.0);
+        // Infinity could not be written down.
+        let cost_usd = (result.total_cost_usd - self.cost_so_far).clamp(0.0, f64::MAX);
         self.cost_so_far = result.total_cost_usd;
         self.current.ended = true;
         self.current.timings.result_ms = Some(self.current.since(stamp.at));
@@ -455,11 +458,11 @@ impl Turn {
 
     /// A tool that was called and neither answered nor held back by a question may have acted.
     fn may_have_acted(&self) -> bool {
-        self.tool_effects
-            || self
-                .open_tools
-                .iter()
-                .any(|tool| !self.asked.contains(tool))
+        self.tool_effects || self.open_tools.iter().any(|tool| !self.waits(tool))
+    }
+
+    fn waits(&self, tool: &str) -> bool {
+        self.asked.values().any(|asked| asked == tool)
     }
 }
 

@@ -1,5 +1,6 @@
 //! One item of a session's `input` list: a prompt.
 
+use serde::de::Error as _;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -84,6 +85,10 @@ impl InputItem {
     pub fn parse(bytes: &[u8]) -> Result<Self, InputError> {
         let text = std::str::from_utf8(bytes).map_err(|e| InputError::NotUtf8(e.valid_up_to()))?;
         let item: Self = serde_json::from_str(text)?;
+        // An array would be taken for the fields in their order, in which nobody looks for a turn.
+        if !text.trim_start().starts_with('{') {
+            return Err(serde_json::Error::custom("expected an object").into());
+        }
         item.check()?;
         Ok(item)
     }
@@ -142,6 +147,10 @@ mod tests {
         ));
         assert!(matches!(
             InputItem::parse(b"hello"),
+            Err(InputError::NotJson(_))
+        ));
+        assert!(matches!(
+            InputItem::parse(br#"["t1","hello"]"#),
             Err(InputError::NotJson(_))
         ));
         assert!(matches!(

@@ -6,6 +6,7 @@
 //! * [`keys`]: every Redis key and channel;
 //! * [`input`], [`control`], [`envelope`], [`state`], [`record`], [`assignment`], [`boot`]: what
 //!   travels through them;
+//! * [`mark`]: the processes of a container;
 //! * [`framing`], [`line`], [`stdin`]: the stream-json that `claude` speaks;
 //! * [`event`], [`fold`], [`failure`]: what a reader of a turn is told.
 
@@ -22,6 +23,7 @@ pub mod ids;
 pub mod input;
 pub mod keys;
 pub mod line;
+pub mod mark;
 pub mod outcome;
 pub mod record;
 pub mod replay;

@@ -4,7 +4,7 @@
 //! ccpool uses and ignores the rest; a type that is not known becomes [`Line::Other`].
 
 use serde::Deserialize;
-use serde::de::DeserializeOwned;
+use serde::de::{DeserializeOwned, Error as _};
 use serde_json::{Map, Value};
 
 pub use crate::wrapper_line::WrapperLine;
@@ -162,6 +162,15 @@ pub struct User {
     pub is_replay: bool,
 }
 
+impl User {
+    /// What was decided on a tool call: `accept` or `reject`, where the CLI says so.
+    pub fn decision(&self, tool_use_id: &str) -> Option<&str> {
+        let mut meta = self.tool_result_meta.iter();
+        let meta = meta.find(|meta| meta.id == tool_use_id)?;
+        Some(&meta.permission_decision.as_ref()?.decision)
+    }
+}
+
 /// How a tool call was decided (from 2.1.329 on).
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 pub struct ToolResultMeta {
@@ -296,6 +305,10 @@ impl Line {
     /// [`LineError`] when the text is not JSON, has no `type`, or breaks its type's shape.
     pub fn parse(text: &str) -> Result<Self, LineError> {
         let head: Head<'_> = serde_json::from_str(text)?;
+        // An array would be taken for the fields of a struct, in their order.
+        if !text.trim_start().starts_with('{') {
+            return Err(serde_json::Error::custom("expected an object").into());
+        }
         let subtype = head.subtype.as_deref().unwrap_or("");
         match &*head.r#type {
             "stream_event" => read(text).map(Self::Stream),
@@ -432,6 +445,8 @@ mod tests {
         for text in [
             "",
             "[]",
+            "[\"keep_alive\"]",
+            "[\"system\",\"init\"]",
             "\"x\"",
             "{}",
             "{\"type\":1}",

@@ -182,8 +182,10 @@ const GO_ON: [&str; 5] = [
 ];
 
 /// How the CLI begins texts that report rather than ask.
-const ASIDE: [&str; 4] = [
+const ASIDE: [&str; 6] = [
     "[Request interrupted by user",
+    "[Image: source: ",
+    "[Image could not be processed: ",
     "<local-command-",
     "<command-name>",
     "<command-message>",
@@ -301,6 +303,18 @@ mod tests {
         ]));
         assert_eq!(texts(&conversation), ["first", "second", "third"]);
         assert_eq!((conversation.turn, conversation.rounds), (2, 0));
+    }
+
+    #[test]
+    fn what_the_cli_says_of_an_image_is_no_prompt() {
+        let conversation = read(json!([
+            {"role": "user", "content": [
+                {"type": "text", "text": "Look"},
+                {"type": "image", "source": {}},
+                {"type": "text", "text": "[Image: source: /tmp/images/1.png]"},
+                {"type": "text", "text": "[Image could not be processed: it is none]"}]},
+        ]));
+        assert_eq!(texts(&conversation), ["Look"]);
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 mod access;
 mod boot;
+mod live;
 mod outage;
 mod stop;
 mod support;

@@ -9,6 +9,8 @@ use ccpool_protocol::framing::LineFramer;
 use ccpool_protocol::replay::Replay;
 use serde_json::Value;
 
+use crate::short;
+
 const VERSIONS: [&str; 2] = ["2.1.197", "2.1.329"];
 
 fn transcripts(version: &str) -> Vec<PathBuf> {
@@ -174,53 +176,13 @@ fn events_in_short() {
         let mut report = String::new();
         for path in transcripts(version) {
             let name = path.file_stem().unwrap().to_string_lossy().into_owned();
-            writeln!(report, "{name}: {}", in_short(&fold(&path))).unwrap();
+            writeln!(
+                report,
+                "{name}: {}",
+                short::joined(fold(&path).iter().map(short::word))
+            )
+            .unwrap();
         }
         insta::assert_snapshot!(format!("events_{version}"), report);
     }
-}
-
-fn in_short(events: &[ReplyEvent]) -> String {
-    let mut words: Vec<(String, usize)> = Vec::new();
-    for event in events {
-        let word = match &event.event {
-            Event::Failed(failed) => format!(
-                "failed({}{}{}{})",
-                failed.kind,
-                if failed.visible_output { ", seen" } else { "" },
-                if failed.tool_effects { ", acted" } else { "" },
-                failed
-                    .retry_after_ms
-                    .map_or(String::new(), |_| ", retry".to_owned()),
-            ),
-            Event::Status { status, .. } => {
-                format!(
-                    "status({})",
-                    serde_json::to_value(status).unwrap().as_str().unwrap()
-                )
-            }
-            Event::ToolUse { name, .. } => format!("tool_use({name})"),
-            Event::ToolResult { is_error: true, .. } => "tool_result(error)".to_owned(),
-            other => other.type_name().to_owned(),
-        };
-        let word = match &event.origin {
-            Some(origin) if event.event.is_terminal() => format!("{word}[{origin}]"),
-            _ => word,
-        };
-        match words.last_mut() {
-            Some((last, count)) if *last == word => *count += 1,
-            _ => words.push((word, 1)),
-        }
-    }
-    let words: Vec<String> = words
-        .into_iter()
-        .map(|(word, count)| {
-            if count == 1 {
-                word
-            } else {
-                format!("{word}*{count}")
-            }
-        })
-        .collect();
-    words.join(" ")
 }
