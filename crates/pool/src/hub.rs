@@ -20,8 +20,8 @@ use crate::store::StoreError;
 
 /// Signals that a listener may be behind.
 const CAPACITY: usize = 256;
-/// A message larger than this is fetched from the buffer instead: 64 KiB.
-const LARGEST: usize = 64 << 10;
+/// A message larger than this is fetched from the buffer instead: 16 KiB.
+const LARGEST: usize = 16 << 10;
 /// How long a subscription may take.
 const SUBSCRIBE_TIMEOUT: Duration = Duration::from_secs(2);
 

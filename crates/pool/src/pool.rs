@@ -10,7 +10,7 @@ use ccpool_protocol::keys::Keys;
 use ccpool_protocol::{ContainerId, SessionId};
 use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
-use tokio_util::sync::CancellationToken;
+use tokio_util::sync::{CancellationToken, DropGuard};
 use tokio_util::task::TaskTracker;
 
 use crate::config::Config;
@@ -77,6 +77,9 @@ pub(crate) struct Inner {
     failures: Mutex<VecDeque<RecentFailure>>,
     pub(crate) stop: CancellationToken,
     pub(crate) tasks: TaskTracker,
+    /// The hub ends with the last handle, not with `stop`: readers still have to hear how their
+    /// turns were ended by it.
+    _silence: DropGuard,
 }
 
 /// What the reconciler saw last.
@@ -112,7 +115,9 @@ impl Pool {
             .await
             .map_err(|error| PoolError::from(error).at(&address))?;
         let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());
-        let hub = Hub::start(info, &tasks, stop.clone()).map_err(|error| invalid(&error))?;
+        let silence = CancellationToken::new();
+        let hub = Hub::start(info, &TaskTracker::new(), silence.clone());
+        let hub = hub.map_err(|error| invalid(&error))?;
         let proposal = Proposal::from_dir(&config.data_dir);
         let pool_id = store.pool_id(&proposal.id).await?;
         let inner = Arc::new(Inner {
@@ -137,6 +142,7 @@ impl Pool {
             failures: Mutex::default(),
             stop,
             tasks,
+            _silence: silence.drop_guard(),
         });
         let reconciler = Reconciler::new(Arc::clone(&inner));
         let stop = inner.stop.clone();
@@ -180,7 +186,7 @@ impl Pool {
     }
 
     /// Ends everything: no new claims, turns may finish until the deadline, then all containers
-    /// are removed.
+    /// are removed. Every turn has its terminal event by then, and every reader gets it.
     pub async fn shutdown(&self, deadline: Duration) {
         let deadline = Instant::now() + deadline;
         self.drain(true);

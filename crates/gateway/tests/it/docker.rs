@@ -1,126 +1,12 @@
 //! The whole way through real containers: Docker, Redis, the real CLI; only the model is scripted.
 
-use std::net::{IpAddr, SocketAddr};
 use std::os::unix::fs::PermissionsExt;
 
-use bollard::Docker;
-use bollard::models::{ContainerInspectResponse, NetworkCreateRequest};
-use bollard::query_parameters::{
-    InspectContainerOptions, InspectNetworkOptions, KillContainerOptionsBuilder,
-    ListContainersOptionsBuilder,
-};
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use crate::gateway::{Folder, Gateway, Setup, answer};
-use crate::parts::image;
-
-/// A network of the test's own; the model listens on its gateway address.
-struct Network {
-    docker: Docker,
-    name: String,
-    host: IpAddr,
-    removed: bool,
-}
-
-impl Network {
-    async fn create(test: &str) -> Self {
-        let docker = Docker::connect_with_defaults().expect("a Docker client");
-        let docker = docker
-            .negotiate_version()
-            .await
-            .expect("the Docker Engine answers");
-        let name = format!("ccpool-test-{test}-{}", std::process::id());
-        let request = NetworkCreateRequest {
-            name: name.clone(),
-            ..NetworkCreateRequest::default()
-        };
-        docker
-            .create_network(request)
-            .await
-            .expect("a network can be made");
-        let network = docker
-            .inspect_network(&name, None::<InspectNetworkOptions>)
-            .await;
-        let ipam = network
-            .expect("the network is there")
-            .ipam
-            .and_then(|ipam| ipam.config);
-        let gateway = ipam.into_iter().flatten().find_map(|config| config.gateway);
-        let host = gateway
-            .expect("the network has a gateway")
-            .parse()
-            .expect("an address");
-        Self {
-            docker,
-            name,
-            host,
-            removed: false,
-        }
-    }
-
-    fn setup(&self, pool: &Value) -> Setup {
-        let config = json!({
-            "runtime": "docker",
-            "image": image(),
-            "pool": pool,
-            "resources": {"memory": "768m", "cpus": 1.5, "pidsLimit": 200},
-            "docker": {
-                "network": self.name,
-                "containerPrefix": format!("{}-", self.name),
-                "env": {"FROM_DOCKER_ENV": "yes"},
-            },
-            "claude": {"env": {"FROM_CLAUDE_ENV": "yes"}},
-            "permissions": {"allow": ["Bash"]},
-        });
-        Setup {
-            config,
-            model: SocketAddr::new(self.host, 0),
-        }
-    }
-
-    async fn inspect(&self, name: &str) -> Option<ContainerInspectResponse> {
-        let name = format!("{}-{name}", self.name);
-        self.docker
-            .inspect_container(&name, None::<InspectContainerOptions>)
-            .await
-            .ok()
-    }
-
-    /// Nothing of the test is left, and the network goes too.
-    async fn remove(mut self) {
-        let filters = [("network".to_owned(), vec![self.name.clone()])].into();
-        let options = ListContainersOptionsBuilder::new()
-            .all(true)
-            .filters(&filters)
-            .build();
-        let left = self
-            .docker
-            .list_containers(Some(options))
-            .await
-            .expect("a list");
-        assert!(left.is_empty(), "containers are left: {left:?}");
-        self.docker
-            .remove_network(&self.name)
-            .await
-            .expect("the network can go");
-        self.removed = true;
-    }
-}
-
-/// A test that fails leaves nothing behind either.
-impl Drop for Network {
-    fn drop(&mut self) {
-        if !self.removed {
-            let script =
-                "docker ps -aq --filter network=$0 | xargs -r docker rm -f; docker network rm $0";
-            let swept = std::process::Command::new("sh")
-                .args(["-c", script, &self.name])
-                .output();
-            eprintln!("swept after a failure: {swept:?}");
-        }
-    }
-}
+use crate::gateway::{Folder, Gateway, answer};
+use crate::network::Network;
 
 /// What a command in the container prints, run by the agent as its Bash tool.
 async fn bash(gateway: &Gateway, session: &str, command: &str) -> Value {
@@ -294,13 +180,7 @@ async fn a_killed_container_ends_its_turn_and_is_replaced() {
             break;
         }
     }
-    let name = format!("{}-doomed", network.name);
-    let options = KillContainerOptionsBuilder::new().signal("SIGKILL").build();
-    network
-        .docker
-        .kill_container(&name, Some(options))
-        .await
-        .expect("it can be killed");
+    network.kill("doomed").await;
     let rest = stream.rest().await;
     let endings: Vec<_> = rest
         .iter()

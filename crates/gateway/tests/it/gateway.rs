@@ -1,5 +1,6 @@
 //! `ccpool serve` as a child process, for either runtime.
 
+use std::fs::OpenOptions;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
@@ -8,6 +9,8 @@ use std::time::Duration;
 use ccpool_scripted_model::ScriptedModel;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
+use redis::AsyncCommands;
+use redis::aio::MultiplexedConnection;
 use reqwest::{Method, RequestBuilder, Response, StatusCode};
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -69,6 +72,11 @@ impl Folder {
         self.0.path()
     }
 
+    /// Where [`Gateway::start`] has the port written to.
+    fn port_file(&self) -> PathBuf {
+        self.path().join("port")
+    }
+
     /// Where [`Gateway::start`] writes the configuration.
     pub(crate) fn config(&self) -> PathBuf {
         self.path().join("ccpool.yaml")
@@ -104,29 +112,12 @@ impl Gateway {
             .await
             .expect("the model starts");
         let mut config = setup.config;
-        config["redis"] = json!({"url": redis.url()});
+        config["redis"]["url"] = json!(redis.url());
         config["dataDir"] = json!(dir.path().join("data"));
         config["claude"]["path"] = json!(claude());
         // JSON is YAML.
         std::fs::write(dir.config(), config.to_string()).expect("the configuration is written");
-        let port_file = dir.path().join("port");
-        let log = std::fs::File::create(dir.path().join("log")).expect("a log can be made");
-        let child = dir
-            .ccpool()
-            .args(["serve", "--listen", "127.0.0.1:0"])
-            .arg("--config")
-            .arg(dir.config())
-            .arg("--wrapper")
-            .arg(wrapper())
-            .arg("--port-file")
-            .arg(&port_file)
-            .env("ANTHROPIC_API_KEY", "sk-ant-fake")
-            .env("ANTHROPIC_BASE_URL", model.base_url())
-            .env("CCPOOL_LOG", "info,ccpool=debug")
-            .stdout(Stdio::null())
-            .stderr(log)
-            .spawn()
-            .expect("ccpool starts");
+        let child = serve(&dir, &model, "127.0.0.1:0");
         let http = reqwest::Client::builder()
             .no_proxy()
             .build()
@@ -139,18 +130,33 @@ impl Gateway {
             http,
             redis,
         };
-        let port = gateway.wait_for_port(&port_file).await;
-        gateway.base = format!("http://127.0.0.1:{port}");
+        gateway.wait_for_port().await;
         gateway
     }
 
-    async fn wait_for_port(&mut self, file: &Path) -> u16 {
+    /// Another process in the place of the one that has ended: the same Redis, data and address.
+    pub(crate) async fn restart(&mut self) {
+        let ended = self.child.try_wait().expect("a child can be asked");
+        assert!(ended.is_some(), "it still runs");
+        std::fs::remove_file(self.dir.port_file()).expect("the port file can go");
+        let listen = self.address().to_owned();
+        self.child = serve(&self.dir, &self.model, &listen);
+        self.wait_for_port().await;
+        assert_eq!(self.address(), listen);
+    }
+
+    /// Waits until it takes requests, and writes down where.
+    async fn wait_for_port(&mut self) {
+        let file = self.dir.port_file();
         let mut look = tokio::time::interval(Duration::from_millis(10));
         let written = async {
             loop {
                 look.tick().await;
-                if let Ok(text) = std::fs::read_to_string(file) {
-                    return text.trim().parse().expect("the port file holds a port");
+                if let Ok(text) = std::fs::read_to_string(&file) {
+                    return text
+                        .trim()
+                        .parse::<u16>()
+                        .expect("the port file holds a port");
                 }
                 if let Some(status) = self.child.try_wait().expect("a child can be asked") {
                     let log = std::fs::read_to_string(self.dir.path().join("log"));
@@ -161,9 +167,34 @@ impl Gateway {
                 }
             }
         };
-        tokio::time::timeout(PATIENCE, written)
+        let port = tokio::time::timeout(PATIENCE, written)
             .await
-            .expect("the gateway comes up")
+            .expect("the gateway comes up");
+        self.base = format!("http://127.0.0.1:{port}");
+    }
+
+    /// Where it listens.
+    pub(crate) fn address(&self) -> &str {
+        self.base.strip_prefix("http://").expect("the base is HTTP")
+    }
+
+    /// Its process.
+    pub(crate) fn pid(&self) -> Pid {
+        let pid = self.child.id().expect("it runs");
+        Pid::from_raw(i32::try_from(pid).expect("a process id is positive"))
+    }
+
+    /// The process that runs as this container, on the process runtime.
+    pub(crate) async fn wrapper_of(&self, container: &str) -> Pid {
+        let record = format!("clawdbot:cc:pool:container:{container}");
+        let read = self.redis().await.hget(record, "runtimeId").await;
+        let pid: String = read.expect("a container is in the record");
+        Pid::from_raw(pid.parse().expect("a process id"))
+    }
+
+    /// A connection to its Redis.
+    pub(crate) async fn redis(&self) -> MultiplexedConnection {
+        self.redis.connect().await
     }
 
     /// Where its Redis listens.
@@ -263,16 +294,28 @@ impl Gateway {
         pool
     }
 
-    /// Ends it with SIGTERM, which must end it well, and leave nothing running.
-    pub(crate) async fn stop(mut self) {
-        let pid = self.child.id().expect("it runs");
-        let pid = Pid::from_raw(i32::try_from(pid).expect("a process id is positive"));
-        kill(pid, Signal::SIGTERM).expect("it can be told to stop");
+    /// Ends it with SIGKILL, as nothing it could prepare for.
+    pub(crate) async fn crash(&mut self) {
+        kill(self.pid(), Signal::SIGKILL).expect("it can be killed");
+        let status = tokio::time::timeout(PATIENCE, self.child.wait()).await;
+        status
+            .expect("it ends in time")
+            .expect("a child can be waited for");
+    }
+
+    /// Ends it with SIGTERM, which must end it well.
+    pub(crate) async fn terminate(&mut self) {
+        kill(self.pid(), Signal::SIGTERM).expect("it can be told to stop");
         let status = tokio::time::timeout(PATIENCE, self.child.wait()).await;
         let status = status
             .expect("it stops in time")
             .expect("a child can be waited for");
         assert!(status.success(), "{status}\n{}", self.log());
+    }
+
+    /// Ends it with SIGTERM, and nothing is left running.
+    pub(crate) async fn stop(mut self) {
+        self.terminate().await;
         let containers = self.dir.path().join("data/containers");
         let left = std::fs::read_dir(&containers).map_or(0, Iterator::count);
         assert_eq!(
@@ -283,6 +326,30 @@ impl Gateway {
         );
         self.model.shutdown().await;
     }
+}
+
+/// `ccpool serve`, with its log appended to the folder's.
+fn serve(dir: &Folder, model: &ScriptedModel, listen: &str) -> Child {
+    let log = OpenOptions::new()
+        .create(true)
+        .append(true)
+        .open(dir.path().join("log"))
+        .expect("a log can be made");
+    dir.ccpool()
+        .args(["serve", "--listen", listen, "--stop-timeout", "5"])
+        .arg("--config")
+        .arg(dir.config())
+        .arg("--wrapper")
+        .arg(wrapper())
+        .arg("--port-file")
+        .arg(dir.port_file())
+        .env("ANTHROPIC_API_KEY", "sk-ant-fake")
+        .env("ANTHROPIC_BASE_URL", model.base_url())
+        .env("CCPOOL_LOG", "info,ccpool=debug")
+        .stdout(Stdio::null())
+        .stderr(log)
+        .spawn()
+        .expect("ccpool starts")
 }
 
 /// Status and JSON of an answer.

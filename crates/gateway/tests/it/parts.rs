@@ -6,6 +6,22 @@ use std::time::Duration;
 /// Long enough for a loaded machine; a test waits for conditions, and this only bounds it.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
+/// Waits until `probe` gives something.
+pub(crate) async fn eventually<T>(what: &str, probe: impl AsyncFn() -> Option<T>) -> T {
+    let mut look = tokio::time::interval(Duration::from_millis(10));
+    let found = async {
+        loop {
+            look.tick().await;
+            if let Some(found) = probe().await {
+                return found;
+            }
+        }
+    };
+    tokio::time::timeout(PATIENCE, found)
+        .await
+        .unwrap_or_else(|_| panic!("not within {PATIENCE:?}: {what}"))
+}
+
 /// The gateway under test.
 pub(crate) fn ccpool() -> &'static Path {
     Path::new(env!("CARGO_BIN_EXE_ccpool"))

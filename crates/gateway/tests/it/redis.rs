@@ -5,6 +5,8 @@ use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
 
+use redis::Client;
+use redis::aio::MultiplexedConnection;
 use tokio::net::UnixStream;
 use tokio::process::{Child, Command};
 
@@ -72,6 +74,15 @@ impl RedisServer {
     /// Its Unix socket.
     pub(crate) fn socket(&self) -> &Path {
         &self.socket
+    }
+
+    /// A connection to it.
+    pub(crate) async fn connect(&self) -> MultiplexedConnection {
+        let client = Client::open(self.url()).expect("an address");
+        client
+            .get_multiplexed_async_connection()
+            .await
+            .expect("redis-server takes connections")
     }
 
     /// As `redis.url`.

@@ -4,6 +4,7 @@ mod contract;
 mod docker;
 mod error;
 mod fake;
+mod leftovers;
 mod process;
 
 pub use contract::{Exit, HostAddress, Launch, Presence, Runtime};

@@ -19,7 +19,7 @@ use tokio::sync::{broadcast, watch};
 use tokio::time::Instant;
 use tokio_util::task::TaskTracker;
 
-use super::{Exit, Launch, Presence, Runtime, RuntimeError};
+use super::{Exit, Launch, Presence, Runtime, RuntimeError, leftovers};
 use crate::config::Config;
 use crate::program_path::on_path;
 
@@ -190,19 +190,29 @@ impl Runtime for ProcessRuntime {
             .children()
             .get(container)
             .map(|child| (child.pid, child.exit.clone()));
-        let Some((pid, mut exit)) = found else {
-            return Ok(());
-        };
-        let deadline = Instant::now() + grace;
-        // The wrapper's group; `claude` has a group of its own, which the wrapper ends.
-        if !grace.is_zero() && exit.borrow().is_none() {
-            killpg(pid, Signal::SIGTERM).ok();
-            let _ = tokio::time::timeout_at(deadline, exit.wait_for(Option::is_some)).await;
+        if let Some((pid, mut exit)) = found {
+            let deadline = Instant::now() + grace;
+            // The wrapper's group; `claude` has a group of its own, which the wrapper ends.
+            if !grace.is_zero() && exit.borrow().is_none() {
+                killpg(pid, Signal::SIGTERM).ok();
+                let _ = tokio::time::timeout_at(deadline, exit.wait_for(Option::is_some)).await;
+            }
+            if exit.borrow().is_none() {
+                killpg(pid, Signal::SIGKILL).ok();
+                // The end of a killed process cannot be waited for in vain.
+                let _ = exit.wait_for(Option::is_some).await;
+            }
         }
-        if exit.borrow().is_none() {
-            killpg(pid, Signal::SIGKILL).ok();
-            // The end of a killed process cannot be waited for in vain.
-            let _ = exit.wait_for(Option::is_some).await;
+        // A wrapper that was killed has ended nothing, and one of an earlier gateway's may have
+        // been.
+        let id = container.clone();
+        match tokio::task::spawn_blocking(move || leftovers::end(&id)).await {
+            Ok(Ok(0)) => {}
+            Ok(Ok(ended)) => tracing::warn!(%container, ended, "ended what a wrapper left behind"),
+            Ok(Err(error)) => {
+                tracing::warn!(%container, %error, "cannot look for what a wrapper left behind");
+            }
+            Err(error) => tracing::error!(%container, %error, "looking at processes failed"),
         }
         self.children().remove(container);
         let folder = self.folder(container);

@@ -1,0 +1,74 @@
+//! What goes on when a wrapper that ran as a plain process is gone: `claude` and its tools live in
+//! process groups of their own.
+
+use std::collections::HashSet;
+use std::io;
+use std::path::Path;
+
+use ccpool_protocol::{ContainerId, mark};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+
+/// Something may start another thing while it is looked for.
+const ROUNDS: usize = 10;
+
+/// Ends every process of a container's, but for the wrapper, which has no mark. Blocks for as long
+/// as it takes to read `/proc`. Returns how many there were.
+pub(super) fn end(container: &ContainerId) -> io::Result<usize> {
+    let mut ended = HashSet::new();
+    for _ in 0..ROUNDS {
+        let found = marked(container)?;
+        if found.is_subset(&ended) {
+            break;
+        }
+        for pid in found {
+            // One that has just ended by itself is fine too.
+            let _ = kill(pid, Signal::SIGKILL);
+            ended.insert(pid);
+        }
+    }
+    Ok(ended.len())
+}
+
+fn marked(container: &ContainerId) -> io::Result<HashSet<Pid>> {
+    let mut found = HashSet::new();
+    for entry in Path::new("/proc").read_dir()? {
+        let Ok(entry) = entry else { continue };
+        let name = entry.file_name();
+        let Some(pid) = name.to_str().and_then(|name| name.parse().ok()) else {
+            continue;
+        };
+        // Not to be read: somebody else's. Empty: it has ended.
+        let environment = std::fs::read(entry.path().join("environ")).unwrap_or_default();
+        if mark::is_on(&environment, container.as_str()) {
+            found.insert(Pid::from_raw(pid));
+        }
+    }
+    Ok(found)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_marked_is_ended_and_nothing_else() {
+        let sleep = |container: &ContainerId| {
+            let mut command = std::process::Command::new("sleep");
+            command.arg("60").env(mark::ENV, container.as_str());
+            command.spawn().unwrap()
+        };
+        // No container of this machine's has these.
+        let [ours, other] = [rand::random(), rand::random()].map(ContainerId::from_random);
+        let mut ended = [sleep(&ours), sleep(&ours)];
+        let mut left = sleep(&other);
+        assert_eq!(end(&ours).unwrap(), 2);
+        for child in &mut ended {
+            assert!(!child.wait().unwrap().success());
+        }
+        assert_eq!(end(&ours).unwrap(), 0);
+        assert!(left.try_wait().unwrap().is_none());
+        left.kill().unwrap();
+        left.wait().unwrap();
+    }
+}
