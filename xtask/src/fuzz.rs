@@ -16,7 +16,7 @@ use crate::workspace::{Workspace, cargo};
 
 /// The kept corpus is for git: that of each target stays small.
 const MOST_FILES: usize = 200;
-const MOST_BYTES: u64 = 300 << 10;
+const MOST_BYTES: u64 = 512 << 10;
 
 #[derive(Debug, Args)]
 pub(crate) struct FuzzArguments {
