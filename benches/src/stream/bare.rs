@@ -9,12 +9,11 @@ use futures::StreamExt;
 use redis::aio::{MultiplexedConnection, PubSub};
 use tokio::time::{interval, timeout};
 
+use super::KEEP;
 use crate::samples::Samples;
 
 /// Envelopes in one pipeline, as many as the wrapper sends in one batch.
 const BATCH: u64 = 256;
-/// What the buffer keeps by default.
-const KEEP: isize = 1000;
 const LIMIT: Duration = Duration::from_secs(120);
 
 /// Writes `count` envelopes as fast as Redis takes them; envelopes a second until the subscriber has

@@ -19,6 +19,8 @@ use crate::stream::pool::StreamPool;
 
 /// Envelopes a second of the paced measurement.
 const PACE: u64 = 1000;
+/// Envelopes that a buffer keeps, in both ways.
+const KEEP: isize = 50_000;
 
 /// How much to measure.
 #[derive(Debug, Clone, Copy)]
@@ -63,7 +65,7 @@ pub(crate) async fn measure(
     let interrupts = interrupts::measure(arguments, extent.interrupts, site)
         .await
         .context("interrupts")?;
-    let pool = StreamPool::start(arguments, extent.long, site).await?;
+    let pool = StreamPool::start(arguments, site).await?;
     let mut streamed = Streamed {
         extent,
         bare: Samples::default(),

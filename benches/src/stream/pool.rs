@@ -8,6 +8,7 @@ use reqwest::Client;
 use serde_json::{Value, json};
 use tokio::process::Command;
 
+use super::KEEP;
 use super::memory::{Memory, child_named};
 use super::reader::TurnReader;
 use crate::Arguments;
@@ -28,11 +29,10 @@ pub(crate) struct StreamPool {
 }
 
 impl StreamPool {
-    /// `kept`: envelopes that the buffer keeps, so that a reader that is slower than the chatter has
-    /// nothing to miss.
-    pub(crate) async fn start(arguments: &Arguments, kept: u64, site: &mut Site) -> Result<Self> {
+    /// Its buffers keep [`KEEP`] envelopes, so that a reader may be behind for a moment.
+    pub(crate) async fn start(arguments: &Arguments, site: &mut Site) -> Result<Self> {
         let chatter = arguments.ccpool.with_file_name("chatter");
-        let extra = json!({"outputBuffer": kept.min(1_000_000), "outputBufferBytes": 1 << 30});
+        let extra = json!({"outputBuffer": KEEP});
         let running = serve(arguments, "stream", &chatter, None, extra, site).await?;
         let pool = Self {
             base: running.base,

@@ -36,7 +36,7 @@ pub(crate) struct Session {
     stage: Stage,
     queue: VecDeque<Queued>,
     /// Somebody asked to stop: the queue is not run any more.
-    stopping: bool,
+    stopping: Option<Verdict>,
     /// `claude` is on its way out or not back yet: nothing new is given to it.
     away: bool,
     setup: Setup,
@@ -61,7 +61,7 @@ impl Session {
         Self {
             stage: Stage::Idle,
             queue: VecDeque::new(),
-            stopping: false,
+            stopping: None,
             away: false,
             setup: Setup::new(assignment, boot_model),
             chronicle: Chronicle::new(resume),
@@ -96,7 +96,7 @@ impl Session {
         };
         match (&mut self.stage, queued, mode) {
             (Stage::Running(running), Queued::Prompt(prompt), Mode::Steer)
-                if !self.stopping && !self.away =>
+                if self.stopping.is_none() && !self.away =>
             {
                 out.write(&StdinLine::prompt(&prompt.item, &prompt.uuid));
                 let line = WrapperLine::Prompt {
@@ -164,11 +164,26 @@ impl Session {
 
     /// No further turn begins, and the running one is interrupted.
     pub(crate) fn stop(&mut self, now: UnixMs, out: &mut Effects) {
-        self.stopping = true;
+        self.stopping.get_or_insert_with(|| Verdict {
+            kind: FailureKind::Interrupted,
+            message: "the session was stopped before this prompt ran".to_owned(),
+        });
         if self.is_running() {
             self.write_interrupt(out);
         }
         self.go_on(now, out);
+    }
+
+    /// A stop follows, and not because anybody wanted it: every turn is lost for this reason.
+    pub(crate) fn desert(&mut self, message: &str) {
+        let verdict = Verdict {
+            kind: FailureKind::ContainerLost,
+            message: message.to_owned(),
+        };
+        if let Stage::Running(running) = &mut self.stage {
+            running.verdict = Some(verdict.clone());
+        }
+        self.stopping = Some(verdict);
     }
 
     /// ccpool itself ends the running turn: it is interrupted, and ends for this reason.
@@ -308,12 +323,8 @@ impl Session {
             let failure = match &self.stage {
                 Stage::Running(_) => return,
                 Stage::Closed(closed) => Some(closed.clone()),
-                Stage::Idle if self.away && !self.stopping => return,
-                Stage::Idle if self.stopping => Some(Verdict {
-                    kind: FailureKind::Interrupted,
-                    message: "the session was stopped before this prompt ran".to_owned(),
-                }),
-                Stage::Idle => None,
+                Stage::Idle if self.away && self.stopping.is_none() => return,
+                Stage::Idle => self.stopping.clone(),
             };
             let Some(queued) = self.queue.pop_front() else {
                 return;

@@ -167,6 +167,8 @@ impl Loop {
             News::Item(raw) => self.act(|session, now, out| session.take(raw, now, out)),
             News::Orphaned => {
                 log::warn("the gateway is gone");
+                let message = "the gateway has ended, and its containers with it";
+                self.act(|session, _, _| session.desert(message));
                 self.stop();
             }
             News::Control(text) => match Control::parse(&text) {

@@ -4,15 +4,16 @@
 -- ARGV: 1 session, 2 item, 3 turn, 4 beginning of container keys,
 --       5 how long the idempotency key is kept, in ms
 -- Returns: {"ok", seq before} | {"repeated", turn} | {"unknown"}
+-- What was asked once has its answer, also when the session is over by now.
+local turn = KEYS[4] and redis.call('GET', KEYS[4])
+if turn then
+  return {'repeated', turn}
+end
 local container = redis.call('HGET', KEYS[1], ARGV[1])
 if not container or redis.call('HGET', ARGV[4] .. container, 'state') ~= 'assigned' then
   return {'unknown'}
 end
 if KEYS[4] then
-  local turn = redis.call('GET', KEYS[4])
-  if turn then
-    return {'repeated', turn}
-  end
   redis.call('SET', KEYS[4], ARGV[3], 'PX', ARGV[5])
 end
 local t = redis.call('TIME')

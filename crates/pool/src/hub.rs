@@ -19,9 +19,9 @@ use tokio_util::task::TaskTracker;
 use crate::store::StoreError;
 
 /// Signals that a listener may be behind.
-const CAPACITY: usize = 256;
-/// A message larger than this is fetched from the buffer instead: 16 KiB.
-const LARGEST: usize = 16 << 10;
+const CAPACITY: usize = 4096;
+/// A message larger than this is fetched from the buffer instead: 4 KiB.
+const LARGEST: usize = 4 << 10;
 /// How long a subscription may take.
 const SUBSCRIBE_TIMEOUT: Duration = Duration::from_secs(2);
 

@@ -360,9 +360,10 @@ impl Fold {
                     return Vec::new();
                 }
                 self.current.ended = true;
-                // Nothing takes the place of what is unfinished, so a reader may keep it.
-                self.draft.drop_unfinished();
-                vec![event]
+                // What nobody has finished is no part of the answer.
+                let mut events: Vec<Event> = self.draft.drop_unfinished().into_iter().collect();
+                events.push(event);
+                events
             }
             WrapperLine::Respawned {
                 reason,
@@ -426,7 +427,7 @@ impl Fold {
                 duration_ms: result.duration_ms,
                 session: result.session_id,
                 stop_reason: result.stop_reason,
-                structured_output: result.structured_output,
+                structured_output: result.structured_output.filter(outcome::can_be_told),
                 timings: self.current.timings,
             }))
         } else {

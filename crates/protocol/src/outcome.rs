@@ -3,8 +3,29 @@
 //! Seen: a failed request still has `subtype: "success"`, with `is_error` set (PROTOCOL section 8);
 //! 2.1.329 adds `api_error_type` and `terminal_reason: "api_error"`.
 
+use serde_json::Value;
+
 use crate::FailureKind;
 use crate::line::TurnResult;
+
+/// How deep a structured output may be nested. A parser gives up at 128, and what tells of the output
+/// wraps it further.
+const DEEPEST: usize = 100;
+
+/// Whether whoever is told of this value can read it.
+pub fn can_be_told(value: &Value) -> bool {
+    fn fits(value: &Value, room: usize) -> bool {
+        let Some(room) = room.checked_sub(1) else {
+            return false;
+        };
+        match value {
+            Value::Array(items) => items.iter().all(|item| fits(item, room)),
+            Value::Object(fields) => fields.values().all(|field| fits(field, room)),
+            Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => true,
+        }
+    }
+    fits(value, DEEPEST)
+}
 
 /// Whether the turn succeeded.
 pub fn succeeded(result: &TurnResult) -> bool {

@@ -84,20 +84,9 @@ fn readers_learn_the_same(telling: &Telling) {
     if telling.envelopes.iter().any(|e| is_too_deep(e.line.get())) {
         return;
     }
-    let told = telling.events.iter().enumerate();
-    let told: Vec<_> = told
-        .filter(|(index, event)| !is_last_word(event, telling.events.get(index + 1)))
-        .map(|(_, event)| without_place(event))
-        .collect();
+    let told: Vec<_> = telling.events.iter().map(without_place).collect();
     let learnt: Vec<_> = events.iter().map(without_place).collect();
     assert_eq!(learnt, told, "readers learn what the wrapper knows");
-}
-
-/// A `result` withdraws what was left unfinished; the wrapper's terminal line leaves it as it is,
-/// because nothing replaces it.
-fn is_last_word(event: &ReplyEvent, next: Option<&ReplyEvent>) -> bool {
-    matches!(event.event, Event::Retract { .. })
-        && next.is_some_and(|next| next.event.is_terminal() && next.seq == event.seq)
 }
 
 /// The ending has an envelope of its own, and its origin a line of the wrapper's.
@@ -117,7 +106,7 @@ fn retractions_leave_the_finished_text(lines: &[String], events: &[ReplyEvent]) 
     for event in events {
         page.see(&event.event);
         if event.event.is_terminal() {
-            page.holds_the_finished_text();
+            page.holds_the_finished_text("a reader");
         }
     }
 }

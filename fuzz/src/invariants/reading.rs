@@ -61,10 +61,10 @@ impl Page {
     ///
     /// # Panics
     /// It is not.
-    pub fn holds_the_finished_text(&self) {
+    pub fn holds_the_finished_text(&self, whose: &str) {
         let left: Vec<&String> = self.said.iter().map(|(_, _, text)| text).collect();
         let finished: Vec<&String> = self.finished.iter().collect();
-        assert_eq!(left, finished, "what remains is the finished text");
+        assert_eq!(left, finished, "{whose}: what remains is the finished text");
     }
 }
 

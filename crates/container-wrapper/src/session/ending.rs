@@ -75,7 +75,7 @@ impl Session {
         if let Some(next) = self.finish(*running, event, answered, now, out) {
             self.chronicle.open(&next, now, out);
             self.stage = Stage::Running(Box::new(next));
-            if self.stopping {
+            if self.stopping.is_some() {
                 self.write_interrupt(out);
             }
         }

@@ -62,6 +62,13 @@ async fn a_prompt_that_is_repeated_is_the_same_turn() {
     let (status, again) = answer(send(&gateway, "s1", "k2", &failing)).await;
     assert_eq!((status, &again), (400, &failed));
 
+    // Also when the session has ended.
+    let path = "/api/docker-cc/sessions/s1";
+    let ended = gateway.request(Method::DELETE, path).send().await;
+    assert!(ended.expect("an answer").status().is_success());
+    let after = reader(send(&gateway, "s1", "k1", &body)).await;
+    assert_eq!(after.rest().await, read);
+
     // The key is the session's own.
     let other = json!({"prompt": "only once", "stream": false});
     let (status, other) = answer(send(&gateway, "s2", "k1", &other)).await;

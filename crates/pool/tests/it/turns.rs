@@ -139,7 +139,7 @@ async fn every_turn_of_a_lost_container_ends() {
     );
 
     let ending = rest(first.events).await;
-    let [Event::Failed(lost)] = &ending[..] else {
+    let [Event::Retract { .. }, Event::Failed(lost)] = &ending[..] else {
         panic!("{ending:?}")
     };
     assert_eq!(lost.kind, FailureKind::ContainerLost);

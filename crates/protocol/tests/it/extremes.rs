@@ -97,3 +97,29 @@ fn numbers_keep_their_last_digit() {
         assert!(json.contains(&format!(r#"{{"lat":{number}}}"#)), "{json}");
     }
 }
+
+/// The wrapper's line about the ending is read by others, who give up at some depth.
+#[test]
+fn an_output_that_is_nested_too_deep_to_be_told_is_left_out() {
+    let nested = |depth: usize| {
+        let mut value = json!(1);
+        for _ in 1..depth {
+            value = json!([value]);
+        }
+        value
+    };
+    for (depth, told) in [(100, true), (101, false)] {
+        let line =
+            json!({"type": "result", "subtype": "success", "structured_output": nested(depth)});
+        let event = replay(&[line]).remove(0);
+        let own = WrapperLine::Terminal {
+            event: event.clone(),
+        };
+        let read = Line::parse(&own.to_json()).unwrap();
+        assert_eq!(read, Line::Wrapper(own));
+        assert!(
+            matches!(&event, Event::Completed(completed) if completed.structured_output.is_some() == told),
+            "{event:?}"
+        );
+    }
+}

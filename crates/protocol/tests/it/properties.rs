@@ -12,8 +12,10 @@ use ccpool_protocol::replay::Replay;
 use proptest::prelude::*;
 use proptest::sample::{Index, select};
 use serde::Deserialize;
+use serde_json::Value;
 use serde_json::value::RawValue;
 
+use crate::invariants::reading::Page;
 use crate::invariants::telling::{lines, read, tell};
 use crate::invariants::{envelopes, fold, framing, input_items};
 
@@ -182,6 +184,53 @@ fn a_reader_that_goes_on_anywhere_is_told_everything_once() {
             }
         }
     }
+}
+
+/// Who comes back to a buffer that has lost the beginning of the running message, but nothing that this
+/// reader had not read, is told what fits what it was told before.
+#[test]
+fn a_reader_that_comes_back_to_a_short_buffer_ends_up_with_the_finished_text() {
+    let mut cuts = 0;
+    // Older deltas do not say which message they are of.
+    let newer = RECORDINGS.iter().filter(|r| r.name.starts_with("2.1.329"));
+    for recording in newer {
+        let session = tell(&lines(&recording.stdout)).envelopes;
+        for place in 1..session.len() {
+            if begins_with_a_whole_message(&session[place..], &recording.stdout) {
+                // Nothing tells it from the end of a streamed one: only its `text` is told.
+                continue;
+            }
+            let mut before = Reader::after(None);
+            before.take(&session[..place]);
+            let mut after = Reader::after(None);
+            after.take(&session[place..]);
+            let mut page = Page::default();
+            for (_, event) in before.told.iter().chain(&after.told) {
+                page.see(&event.event);
+                if event.event.is_terminal() {
+                    page.holds_the_finished_text(&format!("{} at {place}", recording.name));
+                }
+            }
+            cuts += 1;
+        }
+    }
+    assert!(cuts > 1000, "{cuts}");
+}
+
+/// Whether the first that is said of an answer is a message that was never streamed.
+fn begins_with_a_whole_message(envelopes: &[Envelope], stdout: &[u8]) -> bool {
+    let said = envelopes
+        .iter()
+        .map(|envelope| serde_json::from_str::<Value>(envelope.line.get()).unwrap())
+        .find(|line| {
+            line["parent_tool_use_id"].is_null()
+                && (line["type"] == "assistant" || line["type"] == "stream_event")
+        });
+    let Some(line) = said.filter(|line| line["type"] == "assistant") else {
+        return false;
+    };
+    let named = format!("\"api_message_id\": {}", line["message"]["id"]);
+    !String::from_utf8_lossy(stdout).contains(&named)
 }
 
 /// Nothing may panic, and what is understood keeps its invariants.

@@ -193,7 +193,7 @@ async fn t20t_killed_midstream() {
     );
     insta::assert_snapshot!(play.finish().await, @r#"
     t1: started text_delta text completed "Got it: your favourite colour is teal. I will remember it."
-    t2: started text_delta failed(container_lost, seen) status(notice)
+    t2: started text_delta retract failed(container_lost, seen) status(notice)
     t3: started text_delta text completed "Your favourite colour is teal."
     "#);
 }
