@@ -109,7 +109,11 @@ async fn a_reader_that_fell_behind_gets_everything_once() {
         );
         assert_eq!(text(&event).len() > 1000, expected % 100 == 0);
     }
-    assert!(next(&mut events).await.event.event.is_terminal());
+    let last = [next(&mut events).await, next(&mut events).await];
+    let places = last.each_ref().map(|event| (event.id.seq, event.id.part));
+    assert_eq!(places, [(401, 0), (401, 1)]);
+    assert!(matches!(last[0].event.event, Event::Retract { .. }));
+    assert!(last[1].event.event.is_terminal());
 }
 
 #[tokio::test]
