@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use ccpool_protocol::record::report;
+use ccpool_protocol::scripts;
 use ccpool_protocol::state::field;
 use redis::aio::MultiplexedConnection;
 use redis::{RedisResult, Script};
@@ -28,7 +29,7 @@ pub(crate) struct Publisher {
 impl Publisher {
     /// Runs for ever. Redis' absence is waited out; what is posted meanwhile stays in the outbox.
     pub(crate) async fn run(self) {
-        let script = Script::new(include_str!("../lua/publish.lua"));
+        let script = Script::new(scripts::PUBLISH);
         let mut backoff = Backoff::new("publisher");
         loop {
             if let Err(error) = self.serve(&script, &mut backoff).await {

@@ -26,7 +26,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     config.pool.min_warm = 1;
 
     let redis = EmbeddedRedis::start(&config.data_dir).await?;
-    let address = RedisAddress::resolve(&config, Some(redis.socket()), None)?;
+    let address = RedisAddress::resolve(&config, Some(&redis.url()), None)?;
     let config = Arc::new(config);
     let wrapper = on_path(Path::new("ccpool-wrapper"));
     let pool = Pool::start(PoolParts {

@@ -3,8 +3,8 @@
 --       4 state of the session, 5.. its other keys, which must not expire while it lives
 -- ARGV: 1 session, 2 agent, 3 most sessions of the agent, 4 beginning of container keys,
 --       5 assignment for the wrapper, 6 model or "", 7 oldest heartbeat that counts, in ms
--- Returns: {"ok", container} | {"live", container} | {"draining", container}
---          | {"agent_limit"} | {"none"}
+-- Returns: {"ok", container, SHA-256 of its user's password or ""} | {"live", container}
+--          | {"draining", container} | {"agent_limit"} | {"none"}
 local live = redis.call('HGET', KEYS[2], ARGV[1])
 if live then
   if redis.call('HGET', ARGV[4] .. live, 'state') == 'assigned' then
@@ -27,7 +27,7 @@ for _, id in ipairs(redis.call('ZRANGE', KEYS[1], 0, -1)) do
     if now - beat <= tonumber(ARGV[7]) then
       redis.call('ZREM', KEYS[1], id)
       redis.call('HSET', record, 'state', 'assigned', 'session', ARGV[1], 'agent', ARGV[2],
-        'assignedAt', now)
+        'assignedAt', now, 'assignment', ARGV[5])
       redis.call('HSET', KEYS[2], ARGV[1], id)
       redis.call('SADD', KEYS[3], ARGV[1])
       redis.call('HSET', KEYS[4], 'status', 'assigned', 'containerId', id, 'agentId', ARGV[2],
@@ -36,8 +36,8 @@ for _, id in ipairs(redis.call('ZRANGE', KEYS[1], 0, -1)) do
       for i = 4, #KEYS do
         redis.call('PERSIST', KEYS[i])
       end
-      redis.call('RPUSH', record .. ':inbox', ARGV[5])
-      return {'ok', id}
+      -- It is told by deliver.lua, once its user may reach the session.
+      return {'ok', id, redis.call('HGET', record, 'aclHash') or ''}
     end
   end
 end

@@ -6,6 +6,7 @@ use std::time::Duration;
 use ccpool_protocol::assignment::Assignment;
 use ccpool_protocol::{AgentId, ContainerId, SessionId, UnixMs};
 use serde::{Deserialize, Serialize};
+use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use crate::clock::unix_ms;
@@ -61,6 +62,16 @@ impl Drop for Waiting<'_> {
     }
 }
 
+/// Lets the reconciler look, however a claim that got a container ends: a successor is missing, and
+/// a claim that is cut off may leave the container untold.
+struct Nudge<'a>(&'a Notify);
+
+impl Drop for Nudge<'_> {
+    fn drop(&mut self) {
+        self.0.notify_one();
+    }
+}
+
 /// Why nothing was to be had so far.
 enum Miss {
     NoneWarm,
@@ -92,13 +103,22 @@ impl Pool {
         let deadline = begun + inner.config.pool.claim_timeout;
         let (asked_at, looks) = (unix_ms(), inner.seen.borrow().looks);
         let mut waiting = None;
+        let _nudge;
         let (container, created) = loop {
             // Registered before the attempt, so that what is freed meanwhile is not slept through.
             let freed = inner.freed.notified();
             tokio::pin!(freed);
             freed.as_mut().enable();
             let miss = match inner.store.claim(&terms).await? {
-                ClaimOutcome::Claimed(container) => break (container, true),
+                ClaimOutcome::Claimed {
+                    container,
+                    acl_hash,
+                } => {
+                    _nudge = Nudge(&inner.nudge);
+                    let hash = acl_hash.as_deref();
+                    inner.users.deliver(&container, &session, hash).await?;
+                    break (container, true);
+                }
                 ClaimOutcome::Live(container) => break (container, false),
                 ClaimOutcome::NoneWarm => Miss::NoneWarm,
                 ClaimOutcome::AgentLimit => Miss::AgentLimit,
@@ -126,7 +146,6 @@ impl Pool {
             tracing::info!(%session, %container, "claimed");
             inner.courtesy.claimed(Instant::now());
             inner.rename(&container, &session);
-            inner.nudge.notify_one();
         }
         let waited = waiting.is_some();
         let agent = terms.assignment.agent;

@@ -18,6 +18,8 @@ pub struct Container {
     pub agent: Option<AgentId>,
     /// What it was made from.
     pub fingerprint: String,
+    /// SHA-256 of its Redis user's password; none when it was made without a user.
+    pub acl_hash: Option<String>,
     /// The runtime's own id, once it has one.
     pub runtime_id: Option<String>,
     /// When its place was reserved.
@@ -38,6 +40,8 @@ pub struct Container {
     pub heartbeat: Option<UnixMs>,
     /// Why its wrapper gave up.
     pub failure: Option<String>,
+    /// It was claimed, and its assignment does not lie in its inbox.
+    pub undelivered: bool,
     /// What its session is doing, when it has one.
     pub activity: Option<Activity>,
 }
@@ -65,6 +69,7 @@ impl Container {
             session: text(field::SESSION).and_then(|s| SessionId::new(s.as_str()).ok()),
             agent: text(field::AGENT).and_then(|a| AgentId::new(a.as_str()).ok()),
             fingerprint: text(field::FINGERPRINT).cloned().unwrap_or_default(),
+            acl_hash: text(field::ACL_HASH).cloned(),
             runtime_id: text(field::RUNTIME_ID).cloned(),
             created_at: time(record, field::CREATED_AT).unwrap_or(0),
             tools_listed_at: time(record, field::TOOLS_LISTED_AT),
@@ -75,6 +80,7 @@ impl Container {
             ready_at: time(said, report::READY_AT),
             heartbeat: time(said, report::HEARTBEAT),
             failure: said.get(report::FAILURE).cloned(),
+            undelivered: false,
             activity: None,
             id,
         })

@@ -1,14 +1,18 @@
-//! A private Redis server for one gateway: on a Unix socket, without persistence.
+//! A private Redis server for one gateway: on a Unix socket, with a password, without persistence.
 
-use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
+use std::io::Write;
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
 
-use redis::IntoConnectionInfo;
+use redis::{ConnectionAddr, IntoConnectionInfo, RedisConnectionInfo};
+use tokio::io::AsyncWriteExt;
 use tokio::process::{Child, Command};
 use tokio::time::Instant;
 
+use crate::config::Secret;
+use crate::password::Password;
 use crate::program_path::on_path;
 
 /// Servers that speak the protocol, by preference.
@@ -22,6 +26,7 @@ pub struct EmbeddedRedis {
     child: Child,
     dir: PathBuf,
     socket: PathBuf,
+    password: Password,
 }
 
 /// Why there is none.
@@ -44,7 +49,8 @@ pub enum EmbeddedError {
 
 impl EmbeddedRedis {
     /// Starts a server with its socket in a folder of its own under `dir`, and waits until it
-    /// answers. What earlier gateways left there is cleared away.
+    /// answers. Its password lies beside that folder, which containers see. What earlier gateways
+    /// left there is cleared away.
     ///
     /// # Errors
     /// [`EmbeddedError`].
@@ -73,29 +79,30 @@ impl EmbeddedRedis {
         let mode = std::fs::Permissions::from_mode(0o750);
         std::fs::set_permissions(&dir, mode).map_err(io("protect", &dir))?;
         let socket = dir.join("redis.sock");
-        let child = Command::new(&server)
-            .args([
-                "--port",
-                "0",
-                "--unixsocketperm",
-                "770",
-                "--save",
-                "",
-                "--appendonly",
-                "no",
-            ])
-            .arg("--unixsocket")
-            .arg(&socket)
-            .arg("--dir")
-            .arg(&dir)
-            .stdin(Stdio::null())
+        let password = Password::mint();
+        let kept = password_file(&dir);
+        write_secret(&kept, password.expose()).map_err(io("write", &kept))?;
+        // What is on a command line can be read by everybody on the host.
+        let mut child = Command::new(&server)
+            .arg("-")
+            .stdin(Stdio::piped())
             .stdout(Stdio::null())
             .stderr(Stdio::null())
             .process_group(0)
             .kill_on_drop(true)
             .spawn()
             .map_err(io("start", &server))?;
-        let mut embedded = Self { child, dir, socket };
+        if let Some(mut stdin) = child.stdin.take() {
+            let configuration = configuration(&dir, &socket, &password);
+            let written = stdin.write_all(configuration.as_bytes()).await;
+            written.map_err(io("configure", &server))?;
+        }
+        let mut embedded = Self {
+            child,
+            dir,
+            socket,
+            password,
+        };
         embedded.wait_until_up().await?;
         Ok(embedded)
     }
@@ -103,6 +110,12 @@ impl EmbeddedRedis {
     /// The server's socket.
     pub fn socket(&self) -> &Path {
         &self.socket
+    }
+
+    /// Its URL, with the password.
+    pub fn url(&self) -> Secret {
+        let (socket, password) = (self.socket.display(), self.password.expose());
+        Secret::new(format!("unix://{socket}?pass={password}"))
     }
 
     async fn wait_until_up(&mut self) -> Result<(), EmbeddedError> {
@@ -114,7 +127,7 @@ impl EmbeddedRedis {
                 let hint = "is its path too long for a socket (107 bytes)?";
                 return Err(EmbeddedError::NotUp(format!("{status}; {hint}")));
             }
-            if ping(&self.socket).await {
+            if ping(&self.socket, self.password.expose()).await {
                 return Ok(());
             }
             if Instant::now() > deadline {
@@ -135,10 +148,55 @@ impl EmbeddedRedis {
     }
 }
 
-async fn connect(socket: &Path) -> Option<redis::aio::MultiplexedConnection> {
-    let info = format!("unix://{}", socket.display())
+/// Where the password of the server with this folder lies: beside the folder, not in it, because
+/// containers see the folder.
+fn password_file(dir: &Path) -> PathBuf {
+    dir.with_extension("password")
+}
+
+fn write_secret(path: &Path, secret: &str) -> std::io::Result<()> {
+    let mut options = std::fs::OpenOptions::new();
+    let mut file = options
+        .write(true)
+        .create(true)
+        .truncate(true)
+        .mode(0o600)
+        .open(path)?;
+    file.set_permissions(std::fs::Permissions::from_mode(0o600))?;
+    file.write_all(secret.as_bytes())
+}
+
+fn configuration(dir: &Path, socket: &Path, password: &Password) -> String {
+    let (dir, socket) = (quoted(dir), quoted(socket));
+    let password = password.expose();
+    format!(
+        "port 0\nunixsocket {socket}\nunixsocketperm 770\ndir {dir}\nsave \"\"\nappendonly no\n\
+         requirepass {password}\n"
+    )
+}
+
+/// As Redis reads it in its configuration.
+fn quoted(path: &Path) -> String {
+    let mut quoted = String::from("\"");
+    for byte in path.as_os_str().as_encoded_bytes() {
+        if byte.is_ascii_graphic() && !b"\"\\".contains(byte) {
+            quoted.push(char::from(*byte));
+        } else {
+            quoted.push_str(&format!("\\x{byte:02x}"));
+        }
+    }
+    quoted.push('"');
+    quoted
+}
+
+async fn connect(socket: &Path, password: &str) -> Option<redis::aio::MultiplexedConnection> {
+    let info = ConnectionAddr::Unix(socket.to_owned())
         .into_connection_info()
         .ok()?;
+    let info = match password {
+        "" => info,
+        password => info.set_redis_settings(RedisConnectionInfo::default().set_password(password)),
+    };
     redis::Client::open(info)
         .ok()?
         .get_multiplexed_async_connection()
@@ -146,8 +204,8 @@ async fn connect(socket: &Path) -> Option<redis::aio::MultiplexedConnection> {
         .ok()
 }
 
-async fn ping(socket: &Path) -> bool {
-    match connect(socket).await {
+async fn ping(socket: &Path, password: &str) -> bool {
+    match connect(socket, password).await {
         Some(mut connection) => redis::cmd("PING").exec_async(&mut connection).await.is_ok(),
         None => false,
     }
@@ -166,7 +224,9 @@ async fn clear_leftovers(base: &Path) {
         if Path::new(&format!("/proc/{pid}")).exists() {
             continue;
         }
-        if let Some(mut connection) = connect(&entry.path().join("redis.sock")).await {
+        let password = std::fs::read_to_string(password_file(&entry.path())).unwrap_or_default();
+        let socket = entry.path().join("redis.sock");
+        if let Some(mut connection) = connect(&socket, &password).await {
             // It answers by closing the connection.
             let _ = redis::cmd("SHUTDOWN")
                 .arg("NOSAVE")
@@ -177,7 +237,14 @@ async fn clear_leftovers(base: &Path) {
     }
 }
 
+/// The folder and the password beside it.
 async fn remove(dir: &Path) {
+    let password = password_file(dir);
+    if let Err(error) = tokio::fs::remove_file(&password).await
+        && error.kind() != std::io::ErrorKind::NotFound
+    {
+        tracing::warn!(file = %password.display(), %error, "could not remove a file");
+    }
     if let Err(error) = tokio::fs::remove_dir_all(dir).await
         && error.kind() != std::io::ErrorKind::NotFound
     {

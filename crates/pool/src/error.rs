@@ -101,6 +101,13 @@ impl From<StoreError> for PoolError {
                 mend: "start Redis, or correct `redis.url`".to_owned(),
                 source: Some(Box::new(error)),
             },
+            StoreError::NoUsers { .. } => Self::Unavailable {
+                what: error.to_string(),
+                mend: "give the gateway's user the right to `ACL` (Redis 6.2 or newer), or set \
+                       `redis.acl: off`"
+                    .to_owned(),
+                source: Some(Box::new(error)),
+            },
             StoreError::Broken(_) => Self::Internal(error.to_string()),
         }
     }

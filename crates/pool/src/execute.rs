@@ -10,6 +10,7 @@ use crate::clock::unix_ms;
 use crate::conclude::{Why, conclude};
 use crate::container::Container;
 use crate::info::RecentFailure;
+use crate::password::Password;
 use crate::pool::Inner;
 use crate::runtime::{Launch, RuntimeError};
 use crate::store::{Condition, Reserve, Retired, StoreError};
@@ -41,17 +42,32 @@ pub(crate) async fn reserve(inner: &Inner, print: &str) -> Result<Option<Launch>
     let container = ContainerId::from_random(rand::random());
     let token = Token::mint(&container);
     let cap = inner.config.pool.max_total as usize;
+    let password = inner.launcher.password();
+    let acl_hash = password.as_ref().map(Password::hash);
     let launch = inner
         .launcher
-        .launch(container, &token, &inner.pool_id, print);
+        .launch(container, &token, password.as_ref(), &inner.pool_id, print);
     match inner
         .store
-        .reserve(&launch.container, cap, print, &token.hash())
+        .reserve(
+            &launch.container,
+            cap,
+            print,
+            &token.hash(),
+            acl_hash.as_deref(),
+        )
         .await?
     {
-        Reserve::Reserved => Ok(Some(launch)),
-        Reserve::AtCap => Ok(None),
+        Reserve::Reserved => {}
+        Reserve::AtCap => return Ok(None),
     }
+    if acl_hash.is_some()
+        && let Err(error) = inner.users.admit(&launch.container).await
+    {
+        give_back(inner, &launch.container).await;
+        return Err(error);
+    }
+    Ok(Some(launch))
 }
 
 /// Starts a container in a reserved place.
@@ -82,13 +98,22 @@ pub(crate) async fn start(inner: &Inner, launch: Launch) -> Done {
 async fn give_back(inner: &Inner, id: &ContainerId) {
     let released = async {
         if let Some((container, _)) = inner.store.container(id).await? {
-            inner.store.release(&container, Duration::ZERO).await?;
+            release(inner, &container, Duration::ZERO).await?;
         }
         Ok::<(), StoreError>(())
     };
     if let Err(error) = released.await {
         // The record stays, and fails when its start-up time is over.
         tracing::warn!(container = %id, %error, "could not give a place back");
+    }
+}
+
+/// Forgets a container, and then its user: a user whose container is known would be made again.
+async fn release(inner: &Inner, container: &Container, retain: Duration) -> Result<(), StoreError> {
+    inner.store.release(container, retain).await?;
+    match container.acl_hash {
+        Some(_) => inner.users.expel(&container.id).await,
+        None => Ok(()),
     }
 }
 
@@ -103,6 +128,22 @@ pub(crate) async fn promote(inner: &Inner, id: ContainerId) -> Done {
         }
         Ok(false) => {}
         Err(error) => tracing::debug!(container = %id, %error, "could not promote"),
+    }
+    done
+}
+
+/// Hands a claimed container its assignment, for a claim that was cut off before it did.
+pub(crate) async fn deliver(inner: &Inner, container: Container) -> Done {
+    let done = Done::with(container.id.clone());
+    let Some(session) = &container.session else {
+        return done;
+    };
+    let hash = container.acl_hash.as_deref();
+    match inner.users.deliver(&container.id, session, hash).await {
+        Ok(()) => tracing::info!(container = %container.id, %session, "delivered its assignment"),
+        Err(error) => {
+            tracing::warn!(container = %container.id, %error, "could not deliver an assignment");
+        }
     }
     done
 }
@@ -199,10 +240,7 @@ async fn finish(
         if let Some(session) = &container.session {
             conclude(&*inner.store, session, why).await?;
         }
-        inner
-            .store
-            .release(&container, inner.config.timeouts.retain)
-            .await
+        release(inner, &container, inner.config.timeouts.retain).await
     };
     match ended.await {
         Ok(()) => inner.freed.notify_waiters(),

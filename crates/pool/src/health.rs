@@ -57,6 +57,7 @@ impl Pool {
         Health {
             status,
             reasons,
+            warnings: inner.warnings.clone(),
             can_claim,
             version: env!("CARGO_PKG_VERSION").to_owned(),
             redis,

@@ -200,6 +200,9 @@ pub struct Health {
     pub status: HealthStatus,
     /// Why it is not `ok`, one line each.
     pub reasons: Vec<String>,
+    /// What should be otherwise and is in the way of nothing, with what mends it.
+    #[serde(default)]
+    pub warnings: Vec<String>,
     /// Whether a claim can be served now.
     pub can_claim: bool,
     /// ccpool's version.

@@ -5,11 +5,13 @@ use std::path::Path;
 use std::time::Duration;
 
 use ccpool_protocol::ContainerId;
+use ccpool_protocol::access::Users;
 use ccpool_protocol::boot::{Boot, ClaudeSpawn, McpEndpoint};
 use sha2::{Digest, Sha256};
 
 use crate::clock::millis;
-use crate::config::{Config, PermissionMode, RuntimeKind};
+use crate::config::{Config, PermissionMode, RedisAcl, RuntimeKind};
+use crate::password::Password;
 use crate::program_path::on_path;
 use crate::redis_address::RedisAddress;
 use crate::runtime::Launch;
@@ -22,6 +24,9 @@ const AGENT_UID: u32 = 1001;
 #[derive(Debug, Clone)]
 pub(crate) struct Launcher {
     boot: Boot,
+    redis: RedisAddress,
+    users: Users,
+    acl: RedisAcl,
     mcp_url: Option<String>,
     /// On the process runtime every container has a folder of its own here.
     folders: Option<std::path::PathBuf>,
@@ -31,7 +36,8 @@ impl Launcher {
     /// `credentials`: environment for `claude`; the configuration's `claude.env` goes before it.
     pub(crate) fn new(
         config: &Config,
-        redis: &RedisAddress,
+        redis: RedisAddress,
+        users: Users,
         mcp_url: Option<String>,
         credentials: &BTreeMap<String, String>,
     ) -> Self {
@@ -76,7 +82,11 @@ impl Launcher {
         };
         let boot = Boot {
             container: ContainerId::from_random(0),
-            redis_url: redis.container_url.expose().to_owned(),
+            redis_url: match config.redis.acl {
+                // Whatever is told to no container need not change with the gateway's password.
+                RedisAcl::On => redis.for_user(None),
+                RedisAcl::Off => redis.container_url.expose().to_owned(),
+            },
             key_prefix: config.redis.key_prefix.clone(),
             output_buffer: config.redis.output_buffer as usize,
             output_buffer_bytes: config.redis.output_buffer_bytes as usize,
@@ -91,8 +101,19 @@ impl Launcher {
         let folders = (!docker).then(|| config.data_dir.join("containers"));
         Self {
             boot,
+            redis,
+            users,
+            acl: config.redis.acl,
             mcp_url,
             folders,
+        }
+    }
+
+    /// The password of a new container's Redis user, if it is to have one.
+    pub(crate) fn password(&self) -> Option<Password> {
+        match self.acl {
+            RedisAcl::On => Some(Password::mint()),
+            RedisAcl::Off => None,
         }
     }
 
@@ -101,11 +122,16 @@ impl Launcher {
         &self,
         container: ContainerId,
         token: &Token,
+        password: Option<&Password>,
         pool: &str,
         print: &str,
     ) -> Launch {
         let mut boot = self.boot.clone();
         boot.container = container.clone();
+        if let Some(password) = password {
+            let user = self.users.name(&container);
+            boot.redis_url = self.redis.for_user(Some((&user, password)));
+        }
         if let Some(folder) = self
             .folders
             .as_ref()
@@ -132,6 +158,7 @@ impl Launcher {
     pub(crate) fn fingerprint(&self, ingredients: &str) -> String {
         let mut hasher = Sha256::new();
         hasher.update(self.boot.to_json());
+        hasher.update(self.acl.as_str());
         hasher.update(self.mcp_url.as_deref().unwrap_or(""));
         hasher.update(ingredients);
         hex::encode(&hasher.finalize()[..8])
@@ -158,18 +185,27 @@ pub(crate) fn heartbeat_limit(config: &Config) -> Duration {
 
 #[cfg(test)]
 mod tests {
+    use ccpool_protocol::keys::Keys;
+
     use super::*;
     use crate::config::Secret;
 
     fn launcher(config: &Config) -> Launcher {
-        let url = Secret::new("redis://127.0.0.1:1");
+        let url = Secret::new("redis://:fake-gateway@127.0.0.1:1");
         let redis = RedisAddress {
             url: url.clone(),
             container_url: url,
             socket_dir: None,
         };
         let credentials = BTreeMap::from([("ANTHROPIC_API_KEY".into(), "sk-ant-fake".into())]);
-        Launcher::new(config, &redis, Some("http://h/mcp".into()), &credentials)
+        let users = Users::new(Keys::new("k:"), 0);
+        Launcher::new(
+            config,
+            redis,
+            users,
+            Some("http://h/mcp".into()),
+            &credentials,
+        )
     }
 
     #[test]
@@ -191,13 +227,45 @@ mod tests {
             .env
             .insert("ANTHROPIC_API_KEY".into(), Secret::new("sk-other-fake"));
         let container = ContainerId::from_random(1);
-        let launch =
-            launcher(&config).launch(container.clone(), &Token::mint(&container), "pool", "print");
+        let token = Token::mint(&container);
+        let launch = launcher(&config).launch(container.clone(), &token, None, "pool", "print");
         assert_eq!(launch.boot.claude.env["ANTHROPIC_API_KEY"], "sk-other-fake");
         assert_eq!(launch.boot.container, container);
         assert!(
             !format!("{launch:?}").contains("sk-"),
             "secrets are not shown"
         );
+    }
+
+    #[test]
+    fn a_container_is_told_its_own_password_and_no_other() {
+        let mut config = Config::default();
+        let container = ContainerId::from_random(1);
+        let token = Token::mint(&container);
+        let launched = |config: &Config| {
+            let launcher = launcher(config);
+            let password = launcher.password();
+            let launch = launcher.launch(
+                container.clone(),
+                &token,
+                password.as_ref(),
+                "pool",
+                "print",
+            );
+            (password, launch)
+        };
+        config.redis.acl = RedisAcl::On;
+        let (password, launch) = launched(&config);
+        let password = password.unwrap();
+        let url = format!(
+            "redis://k%3Apool%3Acontainer%3A{container}:{}@127.0.0.1:1",
+            password.expose()
+        );
+        assert_eq!(launch.boot.redis_url, url);
+        assert!(!format!("{launch:?}").contains(password.expose()));
+        config.redis.acl = RedisAcl::Off;
+        let (password, launch) = launched(&config);
+        assert!(password.is_none());
+        assert!(launch.boot.redis_url.contains(":fake-gateway@"));
     }
 }

@@ -35,6 +35,7 @@ pub mod refill;
 pub mod runtime;
 pub mod store;
 
+mod access;
 mod claim;
 mod clock;
 mod conclude;
@@ -49,6 +50,7 @@ mod hub;
 mod identity;
 mod info;
 mod launch;
+mod password;
 mod pool;
 mod program_path;
 mod prompt;

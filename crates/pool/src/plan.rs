@@ -55,6 +55,8 @@ pub enum Action {
     Create,
     /// Make a ready one claimable.
     Promote(ContainerId),
+    /// Tell a claimed one whom it serves: its claim was cut off before it did.
+    Deliver(ContainerId),
     /// Let one go in good order, with the reason.
     Retire(ContainerId, String),
     /// Get rid of a broken one, with the reason.
@@ -68,9 +70,11 @@ impl Action {
     pub fn container(&self) -> Option<&ContainerId> {
         match self {
             Self::Create => None,
-            Self::Promote(id) | Self::Retire(id, _) | Self::Fail(id, _) | Self::Reap(id) => {
-                Some(id)
-            }
+            Self::Promote(id)
+            | Self::Deliver(id)
+            | Self::Retire(id, _)
+            | Self::Fail(id, _)
+            | Self::Reap(id) => Some(id),
         }
     }
 }
@@ -180,6 +184,9 @@ fn judge(desired: &Desired, observed: &Observed, container: &Container) -> Optio
         let ready = container.ready_at.is_some() && tools_ok;
         return ready.then_some(Action::Promote(id));
     }
+    if container.undelivered {
+        return Some(Action::Deliver(id));
+    }
     let too_old = age(observed, container) > desired.max_age_ms;
     match &container.activity {
         None if desired.draining => retire("the pool is draining"),
@@ -287,6 +294,7 @@ mod tests {
             session: None,
             agent: None,
             fingerprint: "f1".into(),
+            acl_hash: None,
             runtime_id: Some("r".into()),
             created_at: NOW - 5_000,
             tools_listed_at: Some(NOW),
@@ -297,6 +305,7 @@ mod tests {
             ready_at: Some(NOW),
             heartbeat: Some(NOW),
             failure: None,
+            undelivered: false,
             activity: None,
         }
     }
@@ -332,6 +341,7 @@ mod tests {
             .map(|action| match action {
                 Action::Create => "create".to_owned(),
                 Action::Promote(_) => "promote".to_owned(),
+                Action::Deliver(_) => "deliver".to_owned(),
                 Action::Retire(_, why) => format!("retire: {why}"),
                 Action::Fail(_, why) => format!("fail: {why}"),
                 Action::Reap(_) => "reap".to_owned(),
@@ -439,6 +449,22 @@ mod tests {
             planned(&observed),
             ["fail: its heartbeat has stopped 16 s ago"]
         );
+    }
+
+    #[test]
+    fn a_claim_that_was_cut_off_is_carried_on() {
+        let mut untold = assigned(1, None, NOW - 301_000);
+        untold.undelivered = true;
+        let spares = vec![
+            container(8, ContainerState::Warm),
+            container(9, ContainerState::Warm),
+        ];
+        let planned_with = |c: &Container| planned(&seen([&spares[..], &[c.clone()]].concat()));
+        assert_eq!(planned_with(&untold), ["deliver"]);
+        untold.heartbeat = Some(NOW - 16_000);
+        assert!(planned_with(&untold)[0].starts_with("fail: its heartbeat"));
+        untold.state = ContainerState::Draining;
+        assert_eq!(planned_with(&untold), ["retire: draining"]);
     }
 
     #[test]

@@ -13,7 +13,8 @@ use tokio::time::Instant;
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tokio_util::task::TaskTracker;
 
-use crate::config::Config;
+use crate::access;
+use crate::config::{Config, RedisAcl};
 use crate::courtesy::Courtesy;
 use crate::error::PoolError;
 use crate::hub::Hub;
@@ -23,7 +24,7 @@ use crate::launch::Launcher;
 use crate::reconcile::Reconciler;
 use crate::redis_address::RedisAddress;
 use crate::runtime::Runtime;
-use crate::store::{RedisStore, Store};
+use crate::store::{self, RedisStore, RedisUsers, Store};
 
 /// Failures that are remembered.
 const FAILURES: usize = 20;
@@ -55,6 +56,9 @@ pub(crate) struct Inner {
     pub(crate) config: Arc<Config>,
     pub(crate) runtime: Arc<dyn Runtime>,
     pub(crate) store: Arc<dyn Store>,
+    pub(crate) users: RedisUsers,
+    /// What is told in health, and in the way of nothing.
+    pub(crate) warnings: Vec<String>,
     pub(crate) hub: Hub,
     pub(crate) keys: Keys,
     pub(crate) launcher: Launcher,
@@ -97,7 +101,7 @@ impl Pool {
     /// [`wait_warm`](Self::wait_warm) waits for containers.
     ///
     /// # Errors
-    /// When Redis does not answer. A runtime that does not is shown in health, and tried again.
+    /// When Redis does not answer, or refuses users though `redis.acl` is on. A runtime that does not is shown in health, and tried again.
     pub async fn start(parts: PoolParts) -> Result<Self, PoolError> {
         let PoolParts {
             config,
@@ -114,6 +118,17 @@ impl Pool {
         let store = RedisStore::connect(info.clone(), keys.clone(), buffer)
             .await
             .map_err(|error| PoolError::from(error).at(&address))?;
+        let users = store.users();
+        users.load_scripts().await?;
+        let acl = config.redis.acl;
+        if acl == RedisAcl::On {
+            users.probe().await?;
+        }
+        let is_open = acl == RedisAcl::On && store::is_open(&info, &keys).await;
+        let warnings: Vec<String> = access::warning(acl, is_open).into_iter().collect();
+        for warning in &warnings {
+            tracing::warn!("{warning}");
+        }
         let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());
         let silence = CancellationToken::new();
         let hub = Hub::start(info, &TaskTracker::new(), silence.clone());
@@ -123,7 +138,15 @@ impl Pool {
         let inner = Arc::new(Inner {
             pool_id,
             _proposal: proposal,
-            launcher: Launcher::new(&config, &redis, mcp_url.clone(), &credentials),
+            launcher: Launcher::new(
+                &config,
+                redis,
+                users.names().clone(),
+                mcp_url.clone(),
+                &credentials,
+            ),
+            users,
+            warnings,
             tools_required: mcp_url.is_some(),
             config,
             runtime,

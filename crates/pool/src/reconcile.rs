@@ -16,7 +16,9 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, MissedTickBehavior};
 use tokio_util::sync::CancellationToken;
 
+use crate::access;
 use crate::clock::{millis, unix_ms};
+use crate::config::RedisAcl;
 use crate::container::Container;
 use crate::execute::{self, Done};
 use crate::hub::Signal;
@@ -123,16 +125,23 @@ impl Reconciler {
                 self.fingerprint = Some(inner.launcher.fingerprint(&ingredients));
                 self.trouble = None;
             }
-            Err(error) => self.in_trouble(&error),
+            Err(error) => self.in_trouble(of_runtime(&error)),
         }
         // An emptied Redis must not make strangers of our containers.
         inner.store.pool_id(&inner.pool_id).await?;
+        inner.users.load_scripts().await?;
+        let users = self.users().await;
+        let users = self.unless_refused(users)?.flatten();
         // Redis first: whatever it says has started is in the runtime's list, unless it is gone.
         let containers = inner.store.containers().await?;
+        if let Some(users) = users {
+            let kept = access::keep(&inner.users, &users, &containers).await;
+            self.unless_refused(kept)?;
+        }
         let present = match inner.runtime.list(&inner.pool_id).await {
             Ok(present) => Some(present),
             Err(error) => {
-                self.in_trouble(&error);
+                self.in_trouble(of_runtime(&error));
                 None
             }
         };
@@ -172,10 +181,32 @@ impl Reconciler {
         Ok((desired, observed))
     }
 
-    fn in_trouble(&mut self, error: &RuntimeError) {
-        let trouble = format!("{error}; {}", error.mend());
+    /// The containers that have a user; None: they are to have none. Asked before Redis is asked
+    /// for containers, so that a user whose container is not known then belongs to one that is gone.
+    async fn users(&self) -> Result<Option<Vec<ContainerId>>, StoreError> {
+        match self.inner.config.redis.acl {
+            RedisAcl::On => Ok(Some(self.inner.users.list().await?)),
+            RedisAcl::Off => Ok(None),
+        }
+    }
+
+    /// Without users no container can be started, but those that are there can be looked after.
+    fn unless_refused<T>(
+        &mut self,
+        answer: Result<T, StoreError>,
+    ) -> Result<Option<T>, StoreError> {
+        match answer {
+            Err(error @ StoreError::NoUsers { .. }) => {
+                self.in_trouble(error.to_string());
+                Ok(None)
+            }
+            answer => answer.map(Some),
+        }
+    }
+
+    fn in_trouble(&mut self, trouble: String) {
         if self.trouble.as_ref() != Some(&trouble) {
-            tracing::warn!(%error, "the runtime is in trouble");
+            tracing::warn!(trouble, "no container can be started");
         }
         self.trouble = Some(trouble);
     }
@@ -203,6 +234,11 @@ impl Reconciler {
             Action::Promote(id) => {
                 self.running
                     .spawn(async move { execute::promote(&inner, id).await });
+            }
+            Action::Deliver(id) => {
+                let Some(container) = known(&id) else { return };
+                self.running
+                    .spawn(async move { execute::deliver(&inner, container).await });
             }
             Action::Retire(id, reason) => {
                 let Some(container) = known(&id) else { return };
@@ -241,7 +277,7 @@ impl Reconciler {
             None => {}
         }
         if let Some(trouble) = done.trouble {
-            self.in_trouble(&trouble);
+            self.in_trouble(of_runtime(&trouble));
         }
     }
 
@@ -295,6 +331,10 @@ impl Reconciler {
         // Somebody may have been freed since waiting claims last tried.
         self.inner.freed.notify_waiters();
     }
+}
+
+fn of_runtime(error: &RuntimeError) -> String {
+    format!("{error}; {}", error.mend())
 }
 
 /// Waits for the end of a container. False: the stream is over; the next tick asks for a new one.

@@ -7,6 +7,7 @@ use redis::io::tcp::TcpSettings;
 use redis::{ConnectionAddr, ConnectionInfo, IntoConnectionInfo, RedisError};
 
 use crate::config::{Config, RedisTarget, RuntimeKind, Secret};
+use crate::password::Password;
 
 /// Where the folder of Redis' Unix socket is mounted in a container.
 pub const CONTAINER_SOCKET_DIR: &str = "/run/ccpool";
@@ -34,19 +35,19 @@ pub enum AddressError {
 }
 
 impl RedisAddress {
-    /// `embedded`: the socket of the private server, if one was started. `host`: this host as seen
+    /// `embedded`: the URL of the private server, if one was started. `host`: this host as seen
     /// from containers, which is where a Redis on loopback is looked for.
     ///
     /// # Errors
     /// [`AddressError`].
     pub fn resolve(
         config: &Config,
-        embedded: Option<&Path>,
+        embedded: Option<&Secret>,
         host: Option<IpAddr>,
     ) -> Result<Self, AddressError> {
         let url = match (&config.redis.url, embedded) {
             (RedisTarget::Url(url), _) => url.expose().to_owned(),
-            (RedisTarget::Embedded, Some(socket)) => format!("unix://{}", socket.display()),
+            (RedisTarget::Embedded, Some(url)) => url.expose().to_owned(),
             (RedisTarget::Embedded, None) => return Err(AddressError::NotStarted),
         };
         let info = url
@@ -79,6 +80,12 @@ impl RedisAddress {
         })
     }
 
+    /// The address for wrappers, with a login of its own in the place of the gateway's.
+    pub(crate) fn for_user(&self, login: Option<(&str, &Password)>) -> String {
+        let login = login.map(|(user, password)| (user, password.expose()));
+        with_login(self.container_url.expose(), login)
+    }
+
     /// What the client connects to, with TCP_NODELAY.
     pub(crate) fn connection_info(&self) -> Result<ConnectionInfo, AddressError> {
         let info = self
@@ -88,6 +95,52 @@ impl RedisAddress {
             .map_err(AddressError::Invalid)?;
         Ok(info.set_tcp_settings(TcpSettings::default().set_nodelay(true)))
     }
+}
+
+/// The URL with another login, or without one. `unix:` URLs have it in the query, the others before
+/// the host.
+fn with_login(url: &str, login: Option<(&str, &str)>) -> String {
+    let Some((scheme, rest)) = url.split_once("://") else {
+        return url.to_owned();
+    };
+    if scheme == "unix" || scheme.ends_with("+unix") {
+        let (path, query) = rest.split_once('?').unwrap_or((rest, ""));
+        let parts = query.split('&').filter(|part| {
+            let name = part.split('=').next().unwrap_or_default();
+            !matches!(name, "" | "user" | "pass")
+        });
+        let mut parts: Vec<String> = parts.map(str::to_owned).collect();
+        if let Some((user, password)) = login {
+            parts.push(format!("user={}", encoded(user)));
+            parts.push(format!("pass={}", encoded(password)));
+        }
+        let mark = if parts.is_empty() { "" } else { "?" };
+        return format!("{scheme}://{path}{mark}{}", parts.join("&"));
+    }
+    let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
+    let (authority, tail) = rest.split_at(end);
+    let host = authority.rfind('@').map_or(0, |at| at + 1);
+    let host = &authority[host..];
+    match login {
+        Some((user, password)) => {
+            let (user, password) = (encoded(user), encoded(password));
+            format!("{scheme}://{user}:{password}@{host}{tail}")
+        }
+        None => format!("{scheme}://{host}{tail}"),
+    }
+}
+
+/// Percent-encoded: everything but letters, digits and `-._~`.
+fn encoded(text: &str) -> String {
+    let mut encoded = String::with_capacity(text.len());
+    for byte in text.bytes() {
+        if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
+            encoded.push(char::from(byte));
+        } else {
+            encoded.push_str(&format!("%{byte:02X}"));
+        }
+    }
+    encoded
 }
 
 /// A name of this host means the container itself in there.
@@ -115,7 +168,8 @@ mod tests {
             ..Config::default()
         };
         config.redis.url = RedisTarget::Embedded;
-        RedisAddress::resolve(&config, Some(Path::new(socket)), None).unwrap()
+        let url = Secret::new(format!("unix://{socket}?pass=fake"));
+        RedisAddress::resolve(&config, Some(&url), None).unwrap()
     }
 
     #[test]
@@ -123,12 +177,36 @@ mod tests {
         let docker = resolve(RuntimeKind::Docker, "/tmp/x/redis.sock");
         assert_eq!(
             docker.container_url.expose(),
-            "unix:///run/ccpool/redis.sock"
+            "unix:///run/ccpool/redis.sock?pass=fake"
         );
         assert_eq!(docker.socket_dir, Some(PathBuf::from("/tmp/x")));
         let process = resolve(RuntimeKind::Process, "/tmp/x/redis.sock");
-        assert_eq!(process.container_url.expose(), "unix:///tmp/x/redis.sock");
+        let same = "unix:///tmp/x/redis.sock?pass=fake";
+        assert_eq!(process.container_url.expose(), same);
         assert_eq!(process.socket_dir, None);
+    }
+
+    #[test]
+    fn a_container_logs_in_as_itself_wherever_redis_is() {
+        for url in [
+            "redis://h:1/2",
+            "redis://:pw@h:1/2",
+            "redis://u:p%40w@h:1/2?protocol=resp3",
+            "redis://u@[::1]:1/2",
+            "unix:///tmp/r.sock?db=2",
+            "unix:///tmp/r.sock?pass=a%26b&db=2&user=u",
+            "redis+unix:///tmp/r.sock?db=2",
+        ] {
+            let before = url.into_connection_info().unwrap();
+            for login in [None, Some(("a/b:c@%41&é", "p?#w"))] {
+                let url = with_login(url, login);
+                let info = url.as_str().into_connection_info().unwrap();
+                let settings = info.redis_settings();
+                let found = settings.username().zip(settings.password());
+                assert_eq!(found, login, "{url}");
+                assert_eq!((info.addr(), settings.db()), (before.addr(), 2), "{url}");
+            }
+        }
     }
 
     #[test]

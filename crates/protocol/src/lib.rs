@@ -10,6 +10,7 @@
 //! * [`framing`], [`line`], [`stdin`]: the stream-json that `claude` speaks;
 //! * [`event`], [`fold`], [`failure`]: what a reader of a turn is told.
 
+pub mod access;
 pub mod assignment;
 pub mod boot;
 pub mod control;
@@ -27,6 +28,7 @@ pub mod mark;
 pub mod outcome;
 pub mod record;
 pub mod replay;
+pub mod scripts;
 pub mod state;
 pub mod stdin;
 mod wrapper_line;

@@ -21,6 +21,10 @@ pub mod field {
     pub const FINGERPRINT: &str = "fingerprint";
     /// SHA-256 of its bearer token, in hex.
     pub const TOKEN_HASH: &str = "tokenHash";
+    /// SHA-256 of its Redis user's password, in hex; none without `redis.acl`.
+    pub const ACL_HASH: &str = "aclHash";
+    /// What it is told once its user may reach the session; see [`crate::assignment::Assignment`].
+    pub const ASSIGNMENT: &str = "assignment";
     /// The runtime's own id (Docker's, or a process id).
     pub const RUNTIME_ID: &str = "runtimeId";
     /// Asked of the runtime.

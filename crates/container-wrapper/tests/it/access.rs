@@ -1,51 +1,56 @@
+use ccpool_protocol::access::Users;
+use ccpool_protocol::keys::Keys;
 use ccpool_protocol::record::report;
+use ccpool_protocol::{SessionId, scripts};
 use serde_json::json;
 
-use crate::support::Rig;
+use crate::support::{Rig, eventually};
 
-/// Everything that a wrapper needs, and nothing else: what an access rule for it must allow.
-const COMMANDS: [&str; 12] = [
-    "+blmove", "+evalsha", "+hget", "+hmget", "+hset", "+lrange", "+lrem", "+ltrim", "+pexpire",
-    "+ping", "+publish", "+rpush",
-];
-const MORE: [&str; 3] = ["+script|load", "+set", "+subscribe"];
+const PASSWORD: &str = "wrapper-pass";
+/// SHA-256 of it.
+const HASH: &str = "6e101ebb754c6f1ffcea593026e7874eb608aef186a7f38921f7b53e4e6e8c8d";
 
-#[tokio::test]
-async fn its_own_keys_and_commands_are_enough() {
-    let mut rig = Rig::prepare().await;
-    let mut rules: Vec<String> = ["reset", "on", ">wrapper-pass"].map(str::to_owned).to_vec();
-    rules.extend(
-        COMMANDS
-            .iter()
-            .chain(&MORE)
-            .map(|command| (*command).to_owned()),
-    );
-    let session = &rig.session;
-    let lists = [&session.input, &session.inflight, &session.output_buffer];
-    let others = [&session.state, &session.result];
-    let own = [&rig.container.report, &rig.container.inbox];
-    let keys = lists.into_iter().chain(others).chain(own);
-    // The channel's name is passed to the script as a key.
-    rules.extend(keys.chain([&session.output]).map(|key| format!("~{key}")));
-    let events = "test:cc:pool:events".to_owned();
-    let channels = [
-        &session.output,
-        &session.control,
-        &rig.container.control,
-        &events,
-    ];
-    rules.extend(channels.map(|channel| format!("&{channel}")));
+/// What a gateway does before the container is started, and at the claim.
+async fn admit(rig: &Rig, session: Option<&SessionId>) {
+    let users = Users::new(Keys::new(rig.boot.key_prefix.clone()), 0);
+    let container = &rig.boot.container;
     let mut connection = rig.redis.connect().await;
     redis::cmd("ACL")
         .arg("SETUSER")
-        .arg("wrapper")
-        .arg(&rules)
+        .arg(users.name(container))
+        .arg(users.rules(container, session, HASH).unwrap())
         .query_async::<()>(&mut connection)
         .await
         .unwrap();
-    rig.boot.redis_url = format!("{}?user=wrapper&pass=wrapper-pass", rig.redis.url());
+}
+
+async fn load(rig: &Rig) {
+    let mut connection = rig.redis.connect().await;
+    redis::cmd("SCRIPT")
+        .arg("LOAD")
+        .arg(scripts::PUBLISH)
+        .exec_async(&mut connection)
+        .await
+        .unwrap();
+}
+
+/// A wrapper with a user that may reach its container's keys.
+async fn prepare() -> (Rig, SessionId) {
+    let mut rig = Rig::prepare().await;
+    let users = Users::new(Keys::new(rig.boot.key_prefix.clone()), 0);
+    let user = users.name(&rig.boot.container);
+    rig.boot.redis_url = format!("{}?user={user}&pass={PASSWORD}", rig.redis.url());
+    admit(&rig, None).await;
+    (rig, SessionId::new("agent:main:s1").unwrap())
+}
+
+#[tokio::test]
+async fn its_own_keys_and_commands_are_enough() {
+    let (mut rig, session) = prepare().await;
+    load(&rig).await;
     rig.launch();
     rig.ready().await;
+    admit(&rig, Some(&session)).await;
     rig.assign().await;
     rig.push(json!({"turn": "t1", "text": "hello"})).await;
     assert_eq!(rig.ending("t1").await["type"], "completed");
@@ -54,9 +59,46 @@ async fn its_own_keys_and_commands_are_enough() {
     assert_eq!(rig.report(report::FAILURE).await, None);
     let denied: Vec<Vec<redis::Value>> = redis::cmd("ACL")
         .arg("LOG")
-        .query_async(&mut connection)
+        .query_async(&mut rig.redis.connect().await)
         .await
         .unwrap();
     assert!(denied.is_empty(), "{denied:?}");
-    assert!(!rig.log().contains("wrapper-pass"));
+    assert!(!rig.log().contains(PASSWORD));
+}
+
+#[tokio::test]
+async fn a_script_that_is_not_loaded_yet_is_waited_for() {
+    let (mut rig, session) = prepare().await;
+    rig.launch();
+    rig.ready().await;
+    admit(&rig, Some(&session)).await;
+    rig.assign().await;
+    rig.push(json!({"turn": "t1", "text": "hello"})).await;
+    eventually("it has tried", || async {
+        rig.log().contains("publisher: Redis failed").then_some(())
+    })
+    .await;
+    assert!(rig.buffer().await.is_empty());
+    load(&rig).await;
+    assert_eq!(rig.ending("t1").await["type"], "completed");
+}
+
+/// Redis keeps its users in memory alone: after a restart they are gone, until a gateway has made
+/// them again.
+#[tokio::test]
+async fn a_user_that_redis_has_lost_is_waited_for() {
+    let (mut rig, session) = prepare().await;
+    load(&rig).await;
+    rig.launch();
+    rig.ready().await;
+    admit(&rig, Some(&session)).await;
+    rig.assign().await;
+    rig.push(json!({"turn": "t1", "text": "hello"})).await;
+    assert_eq!(rig.ending("t1").await["type"], "completed");
+    rig.redis.down().await;
+    rig.redis.up().await;
+    rig.push(json!({"turn": "t2", "text": "hello"})).await;
+    admit(&rig, Some(&session)).await;
+    load(&rig).await;
+    assert_eq!(rig.ending("t2").await["type"], "completed");
 }

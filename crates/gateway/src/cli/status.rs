@@ -38,6 +38,8 @@ fn of_health(health: &Value) -> Vec<String> {
     let mut lines = vec![format!("status:   {}", cell(&health["status"]))];
     let reasons = health["reasons"].as_array().into_iter().flatten();
     lines.extend(reasons.map(|reason| format!("          {}", cell(reason))));
+    let warnings = health["warnings"].as_array().into_iter().flatten();
+    lines.extend(warnings.map(|warning| format!("warning:  {}", cell(warning))));
     lines.push(format!("version:  {}", cell(&health["version"])));
     lines.push(format!("Redis:    {}", check(&health["redis"])));
     let kind = cell(&health["runtimeKind"]);

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::serve::ListenerExt;
-use ccpool::config::{Config, RedisTarget, RuntimeKind};
+use ccpool::config::{Config, RedisTarget, RuntimeKind, Secret};
 use ccpool::runtime::{DockerRuntime, ProcessRuntime, Runtime};
 use ccpool::{EmbeddedRedis, Pool, PoolParts, RedisAddress};
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
@@ -77,8 +77,15 @@ impl Gateway {
             RedisTarget::Embedded => Some(EmbeddedRedis::start(&config.data_dir).await?),
             RedisTarget::Url(_) => None,
         };
-        let socket = redis.as_ref().map(EmbeddedRedis::socket);
-        match Self::compose(Arc::new(config), wrapper.as_deref(), main, socket).await {
+        let embedded = redis.as_ref().map(EmbeddedRedis::url);
+        match Self::compose(
+            Arc::new(config),
+            wrapper.as_deref(),
+            main,
+            embedded.as_ref(),
+        )
+        .await
+        {
             Ok(gateway) => Ok(Self { redis, ..gateway }),
             Err(error) => {
                 if let Some(redis) = redis {
@@ -93,9 +100,9 @@ impl Gateway {
         config: Arc<Config>,
         wrapper: Option<&Path>,
         main: Option<TcpListener>,
-        socket: Option<&Path>,
+        embedded: Option<&Secret>,
     ) -> Result<Self, GatewayError> {
-        let (runtime, host) = runtime(&config, wrapper, socket).await?;
+        let (runtime, host) = runtime(&config, wrapper, embedded).await?;
         let address = match &main {
             Some(listener) => {
                 Some(
@@ -116,7 +123,7 @@ impl Gateway {
         };
         let pool = Pool::start(PoolParts {
             runtime,
-            redis: RedisAddress::resolve(&config, socket, host)?,
+            redis: RedisAddress::resolve(&config, embedded, host)?,
             mcp_url: Some(tools.url.clone()),
             credentials: credentials::from_environment(&config),
             config: Arc::clone(&config),
@@ -222,7 +229,7 @@ impl Gateway {
 async fn runtime(
     config: &Config,
     wrapper: Option<&Path>,
-    socket: Option<&Path>,
+    embedded: Option<&Secret>,
 ) -> Result<(Arc<dyn Runtime>, Option<IpAddr>), GatewayError> {
     match config.runtime {
         RuntimeKind::Process => {
@@ -230,7 +237,7 @@ async fn runtime(
             Ok((Arc::new(ProcessRuntime::new(config, wrapper)), None))
         }
         RuntimeKind::Docker => {
-            let socket_dir = RedisAddress::resolve(config, socket, None)?.socket_dir;
+            let socket_dir = RedisAddress::resolve(config, embedded, None)?.socket_dir;
             let docker = DockerRuntime::connect(config, socket_dir).await?;
             let host = docker.prepare().await?;
             Ok((Arc::new(docker), Some(host.ip)))

@@ -304,6 +304,8 @@ pub(crate) struct Health {
     status: HealthStatus,
     /// Why it is not `ok`.
     reasons: Vec<String>,
+    /// What should be otherwise and is in the way of nothing, with what mends it.
+    warnings: Vec<String>,
     version: String,
     redis: Check,
     runtime: Check,

@@ -180,7 +180,7 @@ impl Default for RawRedis {
             key_prefix: Given::of("clawdbot:cc:"),
             output_buffer: Given::of(1000),
             output_buffer_bytes: Given::of(33_554_432),
-            acl: Given::of("off"),
+            acl: Given::of("on"),
             container_url: Given::unset(),
         }
     }

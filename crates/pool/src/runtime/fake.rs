@@ -23,6 +23,7 @@ pub struct FakeRuntime {
 struct State {
     containers: BTreeMap<ContainerId, Presence>,
     names: BTreeMap<ContainerId, String>,
+    launches: BTreeMap<ContainerId, Launch>,
     started: usize,
     failing: Option<&'static str>,
 }
@@ -57,6 +58,11 @@ impl FakeRuntime {
     /// How many were ever started.
     pub fn started(&self) -> usize {
         self.state().started
+    }
+
+    /// What a container was started with.
+    pub fn launch_of(&self, container: &ContainerId) -> Option<Launch> {
+        self.state().launches.get(container).cloned()
     }
 
     /// What a container was renamed to.
@@ -95,6 +101,9 @@ impl Runtime for FakeRuntime {
         state
             .containers
             .insert(launch.container.clone(), Presence::Running);
+        state
+            .launches
+            .insert(launch.container.clone(), launch.clone());
         Ok(format!("fake-{}", state.started))
     }
 

@@ -24,7 +24,7 @@ pub enum Reserve {
 /// What a claim asks for.
 #[derive(Debug, Clone)]
 pub struct ClaimTerms {
-    /// Goes to the wrapper; names the session and the agent.
+    /// For the wrapper; names the session and the agent.
     pub assignment: Assignment,
     /// How many sessions the agent may have.
     pub max_per_agent: usize,
@@ -35,8 +35,13 @@ pub struct ClaimTerms {
 /// The answer to a claim.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ClaimOutcome {
-    /// This container is the session's now.
-    Claimed(ContainerId),
+    /// This container is the session's now, and still has to be told.
+    Claimed {
+        /// Which.
+        container: ContainerId,
+        /// SHA-256 of its Redis user's password, if it has one.
+        acl_hash: Option<String>,
+    },
     /// The session has one already.
     Live(ContainerId),
     /// The session's container is on its way out.
@@ -98,13 +103,15 @@ pub trait Store: Send + Sync + fmt::Debug {
     /// The pool's id: the one in Redis, or `proposal`, which is in Redis from then on.
     async fn pool_id(&self, proposal: &str) -> Result<String, StoreError>;
 
-    /// Takes a place for a container under the cap.
+    /// Takes a place for a container under the cap. The hashes are of its bearer token and of its
+    /// Redis user's password, if it is to have one.
     async fn reserve(
         &self,
         container: &ContainerId,
         cap: usize,
         fingerprint: &str,
         token_hash: &str,
+        acl_hash: Option<&str>,
     ) -> Result<Reserve, StoreError>;
 
     /// Writes one field of a container's record, if there is one.

@@ -11,6 +11,15 @@ pub enum StoreError {
         #[source]
         source: RedisError,
     },
+    /// `redis.acl` is on, and Redis does not let containers have users.
+    #[error(
+        "redis.acl is on, but Redis refuses to keep users for containers: {}",
+        brief(source)
+    )]
+    NoUsers {
+        #[source]
+        source: RedisError,
+    },
     /// Redis answered something that ccpool does not understand.
     #[error("Redis answered unexpectedly: {0}")]
     Broken(String),
@@ -30,6 +39,16 @@ impl StoreError {
     /// Whether the same call can succeed later.
     pub fn is_retryable(&self) -> bool {
         matches!(self, Self::Unreachable { .. })
+    }
+}
+
+impl StoreError {
+    /// The answer to a command about users.
+    pub(super) fn of_users(source: RedisError) -> Self {
+        match Self::from(source.clone()) {
+            Self::Broken(_) => Self::NoUsers { source },
+            other @ (Self::Unreachable { .. } | Self::NoUsers { .. }) => other,
+        }
     }
 }
 

@@ -8,19 +8,22 @@ use std::time::{Duration, Instant};
 use async_trait::async_trait;
 use ccpool_protocol::keys::{Keys, SessionKeys};
 use ccpool_protocol::record::{ContainerState, field};
-use ccpool_protocol::{AgentId, ContainerId, SessionId, TurnId};
-use deadpool_redis::redis::{self as redis, AsyncCommands, ConnectionInfo, RedisError};
+use ccpool_protocol::{ContainerId, SessionId, TurnId};
+use deadpool_redis::redis::{self as redis, AsyncCommands, ConnectionInfo};
 use redis::aio::{ConnectionManager, ConnectionManagerConfig};
 
+use super::answer::{container_id, pool_error, unexpected};
+use super::assigned::Assigned;
 use super::scripts::Scripts;
 use super::{
-    ClaimOutcome, ClaimTerms, Condition, Page, PushOutcome, Reserve, Retired, Store, StoreError,
+    ClaimOutcome, ClaimTerms, Condition, Page, PushOutcome, RedisUsers, Reserve, Retired, Store,
+    StoreError,
 };
 use crate::clock::millis;
 use crate::container::{Activity, Container};
 
 /// How long a short command may take.
-const RESPONSE_TIMEOUT: Duration = Duration::from_secs(5);
+pub(super) const RESPONSE_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long connecting may take.
 const CONNECTION_TIMEOUT: Duration = Duration::from_secs(1);
 /// Most envelopes in a page.
@@ -37,6 +40,7 @@ pub struct RedisStore {
     keys: Keys,
     scripts: Scripts,
     output_buffer: usize,
+    db: i64,
 }
 
 impl RedisStore {
@@ -57,6 +61,7 @@ impl RedisStore {
             .set_response_timeout(Some(RESPONSE_TIMEOUT));
         let client = redis::Client::open(info.clone())?;
         let commands = ConnectionManager::new_with_config(client, config).await?;
+        let db = info.redis_settings().db();
         let bulk = deadpool_redis::Manager::new(info)?;
         let bulk = deadpool_redis::Pool::builder(bulk)
             .max_size(BULK_CONNECTIONS)
@@ -68,7 +73,13 @@ impl RedisStore {
             keys,
             scripts: Scripts::default(),
             output_buffer,
+            db,
         })
+    }
+
+    /// The users of containers on the same server.
+    pub fn users(&self) -> RedisUsers {
+        RedisUsers::new(self.commands(), self.keys.clone(), self.db)
     }
 
     fn commands(&self) -> ConnectionManager {
@@ -86,6 +97,20 @@ impl RedisStore {
             any = true;
         }
         if !any {
+            return Ok(Vec::new());
+        }
+        Ok(pipe.query_async(&mut self.commands()).await?)
+    }
+
+    async fn lengths(
+        &self,
+        lists: impl IntoIterator<Item = String>,
+    ) -> Result<Vec<usize>, StoreError> {
+        let mut pipe = redis::pipe();
+        for list in lists {
+            pipe.llen(list);
+        }
+        if pipe.is_empty() {
             return Ok(Vec::new());
         }
         Ok(pipe.query_async(&mut self.commands()).await?)
@@ -129,6 +154,7 @@ impl Store for RedisStore {
         cap: usize,
         fingerprint: &str,
         token_hash: &str,
+        acl_hash: Option<&str>,
     ) -> Result<Reserve, StoreError> {
         let code: String = self
             .scripts
@@ -139,6 +165,7 @@ impl Store for RedisStore {
             .arg(cap)
             .arg(fingerprint)
             .arg(token_hash)
+            .arg(acl_hash.unwrap_or_default())
             .invoke_async(&mut self.commands())
             .await?;
         match code.as_str() {
@@ -179,12 +206,18 @@ impl Store for RedisStore {
             .filter_map(|(id, pair)| Container::from_hashes(id, &pair[0], &pair[1]))
             .collect();
         let serving = || containers.iter().filter_map(|c| c.session.as_ref());
-        let states = self
-            .hashes(serving().map(|s| self.keys.session(s).state))
-            .await?;
+        let states = self.hashes(serving().map(|s| self.keys.session(s).state));
+        let inboxes = self.lengths(
+            containers
+                .iter()
+                .filter(|c| c.session.is_some())
+                .map(|c| self.keys.container(&c.id).inbox),
+        );
+        let (states, inboxes) = tokio::try_join!(states, inboxes)?;
         let with_session = containers.iter_mut().filter(|c| c.session.is_some());
-        for (container, state) in with_session.zip(states) {
+        for ((container, state), inbox) in with_session.zip(states).zip(inboxes) {
             container.activity = Some(Activity::from_hash(&state));
+            container.undelivered = inbox == 0;
         }
         Ok(containers)
     }
@@ -249,7 +282,10 @@ impl Store for RedisStore {
             .await?;
         let id = || container_id("claim", &answer);
         match answer.first().map(String::as_str) {
-            Some("ok") => Ok(ClaimOutcome::Claimed(id()?)),
+            Some("ok") => Ok(ClaimOutcome::Claimed {
+                container: id()?,
+                acl_hash: answer.get(2).filter(|hash| !hash.is_empty()).cloned(),
+            }),
             Some("live") => Ok(ClaimOutcome::Live(id()?)),
             Some("draining") => Ok(ClaimOutcome::Draining(id()?)),
             Some("agent_limit") => Ok(ClaimOutcome::AgentLimit),
@@ -445,47 +481,6 @@ impl Store for RedisStore {
             "ok" => Ok(true),
             "moved" => Ok(false),
             other => Err(unexpected("conclude", other)),
-        }
-    }
-}
-
-/// The parts of a claim that the script is given.
-struct Assigned<'a> {
-    session: &'a SessionId,
-    agent: &'a AgentId,
-    json: String,
-    model: &'a str,
-}
-
-impl<'a> From<&'a ClaimTerms> for Assigned<'a> {
-    fn from(terms: &'a ClaimTerms) -> Self {
-        let assignment = &terms.assignment;
-        Self {
-            session: &assignment.session,
-            agent: &assignment.agent,
-            json: serde_json::to_string(assignment).expect("an assignment has string keys"),
-            model: assignment.model.as_deref().unwrap_or(""),
-        }
-    }
-}
-
-fn container_id(script: &str, answer: &[String]) -> Result<ContainerId, StoreError> {
-    let id = answer.get(1).map(String::as_str).unwrap_or_default();
-    ContainerId::new(id).map_err(|_| unexpected(script, id))
-}
-
-fn unexpected(script: &str, answer: &str) -> StoreError {
-    StoreError::Broken(format!("the script `{script}` returned {answer:?}"))
-}
-
-fn pool_error(error: deadpool_redis::PoolError) -> StoreError {
-    match error {
-        deadpool_redis::PoolError::Backend(source) => source.into(),
-        other => {
-            let detail = std::io::Error::new(std::io::ErrorKind::TimedOut, other.to_string());
-            StoreError::Unreachable {
-                source: RedisError::from(detail),
-            }
         }
     }
 }

@@ -7,9 +7,11 @@
 )]
 
 mod claim;
+mod hostile;
 mod lifecycle;
 mod outage;
 mod planning;
 mod reading;
 mod support;
 mod turns;
+mod users;

@@ -40,6 +40,7 @@ prop_compose! {
         started in any::<bool>(),
         outdated in any::<bool>(),
         busy in any::<bool>(),
+        untold in any::<bool>(),
         idle in 0u64..600_000,
     ) -> Container {
         let assigned = state == ContainerState::Assigned;
@@ -49,6 +50,7 @@ prop_compose! {
             session: assigned.then(|| SessionId::new(format!("s{bits}")).unwrap()),
             agent: None,
             fingerprint: if outdated { "old" } else { "new" }.to_owned(),
+            acl_hash: None,
             runtime_id: started.then(|| "r".to_owned()),
             created_at: NOW - age,
             tools_listed_at: listed.then_some(NOW),
@@ -59,6 +61,7 @@ prop_compose! {
             ready_at: ready.then_some(NOW),
             heartbeat: Some(NOW - silence),
             failure: None,
+            undelivered: assigned && untold,
             activity: assigned.then(|| Activity {
                 turn: busy.then(|| TurnId::new("t").unwrap()),
                 last_activity: NOW - idle,
@@ -117,6 +120,7 @@ fn carried_out(observed: &Observed, actions: &[Action], desired: &Desired, round
                     session: None,
                     agent: None,
                     fingerprint: desired.fingerprint.clone(),
+                    acl_hash: None,
                     runtime_id: Some("r".to_owned()),
                     created_at: NOW,
                     tools_listed_at: Some(NOW),
@@ -127,12 +131,17 @@ fn carried_out(observed: &Observed, actions: &[Action], desired: &Desired, round
                     ready_at: Some(NOW),
                     heartbeat: Some(NOW),
                     failure: None,
+                    undelivered: false,
                     activity: None,
                 });
             }
             Action::Promote(id) => {
                 let mut all = next.containers.iter_mut();
                 all.find(|c| c.id == *id).unwrap().state = ContainerState::Warm;
+            }
+            Action::Deliver(id) => {
+                let mut all = next.containers.iter_mut();
+                all.find(|c| c.id == *id).unwrap().undelivered = false;
             }
             Action::Retire(id, _) | Action::Fail(id, _) | Action::Reap(id) => {
                 next.containers.retain(|c| c.id != *id);

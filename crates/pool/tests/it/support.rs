@@ -1,6 +1,7 @@
 //! A pool with a real Redis and a fake runtime, and a puppet in place of each wrapper.
 
 use std::collections::BTreeMap;
+use std::process::Stdio;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -19,6 +20,8 @@ use redis::AsyncCommands;
 use redis::aio::MultiplexedConnection;
 use serde_json::value::RawValue;
 use tempfile::TempDir;
+use tokio::io::AsyncWriteExt;
+use tokio::process::{Child, Command};
 
 /// Longer than anything here takes, even on a busy machine.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
@@ -51,7 +54,7 @@ impl World {
             ..config
         };
         let redis = EmbeddedRedis::start(dir.path()).await.unwrap();
-        let address = RedisAddress::resolve(&config, Some(redis.socket()), None).unwrap();
+        let address = RedisAddress::resolve(&config, Some(&redis.url()), None).unwrap();
         let client = redis::Client::open(address.url.expose()).unwrap();
         let connection = client.get_multiplexed_async_connection().await.unwrap();
         let runtime = Arc::new(FakeRuntime::default());
@@ -175,6 +178,35 @@ impl World {
         .await;
     }
 
+    /// Starts another server in the place of the one that is down: on its socket, with its password
+    /// and with what it has saved.
+    pub(crate) async fn restart_redis(&mut self) -> Child {
+        let socket = self.redis.socket();
+        let url = self.redis.url();
+        let (_, password) = url.expose().split_once("?pass=").unwrap();
+        let configuration = format!(
+            "port 0\nsave \"\"\nunixsocket {}\ndir {}\nrequirepass {password}\n",
+            socket.display(),
+            socket.parent().unwrap().display(),
+        );
+        let mut server = Command::new("redis-server")
+            .arg("-")
+            .stdin(Stdio::piped())
+            .stdout(Stdio::null())
+            .kill_on_drop(true)
+            .spawn()
+            .unwrap();
+        let mut stdin = server.stdin.take().unwrap();
+        stdin.write_all(configuration.as_bytes()).await.unwrap();
+        drop(stdin);
+        let client = redis::Client::open(url.expose()).unwrap();
+        self.connection = eventually("Redis is back", async || {
+            client.get_multiplexed_async_connection().await.ok()
+        })
+        .await;
+        server
+    }
+
     /// Waits until the pool looks as wanted.
     pub(crate) async fn until(&self, what: &str, holds: impl Fn(&ccpool::PoolSnapshot) -> bool) {
         let deadline = tokio::time::Instant::now() + PATIENCE;
@@ -189,6 +221,21 @@ impl World {
             );
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
+    }
+}
+
+/// Waits until `probe` gives something.
+pub(crate) async fn eventually<T>(what: &str, mut probe: impl AsyncFnMut() -> Option<T>) -> T {
+    let deadline = tokio::time::Instant::now() + PATIENCE;
+    loop {
+        if let Some(found) = probe().await {
+            return found;
+        }
+        assert!(
+            tokio::time::Instant::now() < deadline,
+            "not in time: {what}"
+        );
+        tokio::time::sleep(Duration::from_millis(5)).await;
     }
 }
 

@@ -3,7 +3,10 @@
 use std::path::Path;
 use std::time::Duration;
 
-use ccpool::config::{Config, RedisAcl, RedisTarget};
+use ccpool::PoolError;
+use ccpool::config::{Config, Redis, RedisAcl, RedisTarget};
+use ccpool::store::{RedisStore, StoreError, is_open};
+use ccpool_protocol::keys::Keys;
 use redis::IntoConnectionInfo;
 use redis::aio::MultiplexedConnection;
 
@@ -20,6 +23,9 @@ pub(super) async fn examine(config: &Config) -> Vec<Check> {
     const NAME: &str = "Redis";
     let url = match &config.redis.url {
         RedisTarget::Url(url) => url,
+        RedisTarget::Embedded if config.redis.acl == RedisAcl::Off => {
+            return vec![embedded(), off()];
+        }
         RedisTarget::Embedded => return vec![embedded()],
     };
     let mut connection = match connect(url.expose()).await {
@@ -34,7 +40,7 @@ pub(super) async fn examine(config: &Config) -> Vec<Check> {
     };
     vec![
         version(&mut connection, url).await,
-        acl(&mut connection, config.redis.acl).await,
+        users(url.expose(), &config.redis).await,
     ]
 }
 
@@ -84,24 +90,39 @@ async fn version(connection: &mut MultiplexedConnection, url: &impl std::fmt::Di
     }
 }
 
-async fn acl(connection: &mut MultiplexedConnection, wanted: RedisAcl) -> Check {
+/// Whether containers can be kept apart in Redis, and are.
+async fn users(url: &str, config: &Redis) -> Check {
     const NAME: &str = "Redis users";
-    if wanted == RedisAcl::Off {
-        return Check::ok(
-            NAME,
-            "redis.acl is off: containers are not kept apart in Redis",
-        );
+    if config.acl == RedisAcl::Off {
+        return off();
     }
-    let listed: Result<Vec<String>, _> =
-        redis::cmd("ACL").arg("USERS").query_async(connection).await;
-    match listed {
-        Ok(users) => Check::ok(NAME, format!("ACLs are supported, {} users", users.len())),
-        Err(error) => Check::failed(
+    let keys = Keys::new(config.key_prefix.clone());
+    let asked = async {
+        let info = url.into_connection_info()?;
+        let store = RedisStore::connect(info.clone(), keys.clone(), 1).await?;
+        store.users().probe().await?;
+        Ok::<_, StoreError>(is_open(&info, &keys).await)
+    };
+    match asked.await {
+        Ok(false) => Check::ok(NAME, "every container gets one of its own"),
+        Ok(true) => Check::warned(
             NAME,
-            format!("users cannot be managed: {error}"),
-            "let the user of redis.url run ACL, or set redis.acl: off (no separation)",
+            "Redis needs no password, so the containers' own users hold nobody back",
+            "set one (`requirepass`), and put it into redis.url",
         ),
+        Err(error) => {
+            let error = PoolError::from(error);
+            Check::failed(NAME, error.to_string(), error.mend().unwrap_or_default())
+        }
     }
+}
+
+fn off() -> Check {
+    Check::warned(
+        "Redis users",
+        "redis.acl is off: whoever takes over a container can read and write every session",
+        "set redis.acl to `on`",
+    )
 }
 
 fn found_version(info: &str) -> Option<&str> {

@@ -10,7 +10,7 @@ pub(super) struct Check {
     pub(super) ok: bool,
     /// What was found.
     pub(super) detail: String,
-    /// What mends it, when it is not ok.
+    /// What mends it, when it is not ok or could be better.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) mend: Option<String>,
 }
@@ -22,6 +22,18 @@ impl Check {
             ok: true,
             detail: detail.into(),
             mend: None,
+        }
+    }
+
+    /// Nothing is in the way, but something should be otherwise.
+    pub(super) fn warned(
+        name: &'static str,
+        detail: impl Into<String>,
+        mend: impl Into<String>,
+    ) -> Self {
+        Self {
+            mend: Some(mend.into()),
+            ..Self::ok(name, detail)
         }
     }
 
@@ -40,7 +52,11 @@ impl Check {
 
     /// For a person: one line, and one more for the mend.
     pub(super) fn line(&self) -> String {
-        let word = if self.ok { "ok    " } else { "FAILED" };
+        let word = match (self.ok, &self.mend) {
+            (true, None) => "ok    ",
+            (true, Some(_)) => "warn  ",
+            (false, _) => "FAILED",
+        };
         let mut line = format!("{word}  {:<22} {}", self.name, self.detail);
         if let Some(mend) = &self.mend {
             line.push_str(&format!("\n{:31}mend: {mend}", ""));

@@ -1,0 +1,213 @@
+//! The Redis users of containers: each may reach its container's keys and, from the claim on, its
+//! session's.
+
+use std::fmt;
+
+use ccpool_protocol::keys::Keys;
+use ccpool_protocol::record::field;
+use ccpool_protocol::{ContainerId, SessionId, access, scripts};
+use redis::aio::ConnectionManager;
+use redis::{AsyncCommands, Client, ConnectionInfo, Pipeline, RedisConnectionInfo};
+
+use super::StoreError;
+use crate::password::Password;
+
+const DELIVER: &str = include_str!("../../lua/deliver.lua");
+
+/// Makes, changes and removes them.
+///
+/// Redis keeps users in memory alone, so what a user needs to be made again, the hash of its
+/// password, lies in the container's record.
+pub struct RedisUsers {
+    commands: ConnectionManager,
+    keys: Keys,
+    names: access::Users,
+}
+
+impl RedisUsers {
+    pub(super) fn new(commands: ConnectionManager, keys: Keys, db: i64) -> Self {
+        let names = access::Users::new(keys.clone(), db);
+        Self {
+            commands,
+            keys,
+            names,
+        }
+    }
+
+    fn commands(&self) -> ConnectionManager {
+        self.commands.clone()
+    }
+
+    /// What they are called.
+    pub fn names(&self) -> &access::Users {
+        &self.names
+    }
+
+    /// Loads the scripts that wrappers call: their users may not.
+    ///
+    /// # Errors
+    /// When Redis is away.
+    pub async fn load_scripts(&self) -> Result<(), StoreError> {
+        redis::cmd("SCRIPT")
+            .arg("LOAD")
+            .arg(scripts::PUBLISH)
+            .exec_async(&mut self.commands())
+            .await?;
+        Ok(())
+    }
+
+    /// Whether users can be kept here: makes one as containers get it, and removes it.
+    ///
+    /// # Errors
+    /// [`StoreError::NoUsers`] when Redis refuses.
+    pub async fn probe(&self) -> Result<(), StoreError> {
+        let container = ContainerId::from_random(rand::random());
+        let mut pipe = redis::pipe();
+        pipe.atomic();
+        self.set(&mut pipe, &container, None, &Password::mint().hash())?;
+        pipe.cmd("ACL")
+            .arg("DELUSER")
+            .arg(self.names.name(&container))
+            .ignore();
+        pipe.cmd("ACL").arg("USERS").ignore();
+        let asked = pipe.exec_async(&mut self.commands()).await;
+        asked.map_err(StoreError::of_users)
+    }
+
+    /// The containers that have a user.
+    ///
+    /// # Errors
+    /// When Redis is away, or does not tell.
+    pub async fn list(&self) -> Result<Vec<ContainerId>, StoreError> {
+        let listed: Result<Vec<String>, _> = redis::cmd("ACL")
+            .arg("USERS")
+            .query_async(&mut self.commands())
+            .await;
+        let names = listed.map_err(StoreError::of_users)?;
+        let ours = names.iter().filter_map(|name| self.names.container(name));
+        Ok(ours.collect())
+    }
+
+    /// Gives a container its user, with the rights that its record says. One that is forgotten, or
+    /// was made without a user, has none afterwards.
+    ///
+    /// # Errors
+    /// When Redis is away, or refuses.
+    pub async fn admit(&self, container: &ContainerId) -> Result<(), StoreError> {
+        let mut wanted = self.recorded(container).await?;
+        loop {
+            let Some((session, hash)) = &wanted else {
+                return self.expel(container).await;
+            };
+            let mut pipe = redis::pipe();
+            self.set(&mut pipe, container, session.as_ref(), hash)?;
+            let asked = pipe.exec_async(&mut self.commands()).await;
+            asked.map_err(StoreError::of_users)?;
+            // Another gateway may have claimed or forgotten it meanwhile.
+            let now = self.recorded(container).await?;
+            if now == wanted {
+                return Ok(());
+            }
+            wanted = now;
+        }
+    }
+
+    /// Removes a container's user; its connections end.
+    ///
+    /// # Errors
+    /// When Redis is away, or refuses.
+    pub async fn expel(&self, container: &ContainerId) -> Result<(), StoreError> {
+        let asked = redis::cmd("ACL")
+            .arg("DELUSER")
+            .arg(self.names.name(container))
+            .exec_async(&mut self.commands())
+            .await;
+        asked.map_err(StoreError::of_users)
+    }
+
+    /// Lets a claimed container's user reach its session, and hands the container its assignment,
+    /// in one step. Does nothing to one that has it. `hash`: of its user's password, if it has one.
+    ///
+    /// # Errors
+    /// When Redis is away, or refuses.
+    pub async fn deliver(
+        &self,
+        container: &ContainerId,
+        session: &SessionId,
+        hash: Option<&str>,
+    ) -> Result<(), StoreError> {
+        let keys = self.keys.container(container);
+        let mut pipe = redis::pipe();
+        // A server that refuses the first command carries out none.
+        pipe.atomic();
+        if let Some(hash) = hash {
+            self.set(&mut pipe, container, Some(session), hash)?;
+        }
+        pipe.cmd("EVAL")
+            .arg(DELIVER)
+            .arg(2)
+            .arg(keys.record)
+            .arg(keys.inbox)
+            .ignore();
+        let asked = pipe.exec_async(&mut self.commands()).await;
+        match hash {
+            Some(_) => asked.map_err(StoreError::of_users),
+            None => Ok(asked?),
+        }
+    }
+
+    fn set(
+        &self,
+        pipe: &mut Pipeline,
+        container: &ContainerId,
+        session: Option<&SessionId>,
+        hash: &str,
+    ) -> Result<(), StoreError> {
+        let rules = self.names.rules(container, session, hash);
+        let rules = rules.map_err(|error| StoreError::Broken(error.to_string()))?;
+        pipe.cmd("ACL")
+            .arg("SETUSER")
+            .arg(self.names.name(container))
+            .arg(rules)
+            .ignore();
+        Ok(())
+    }
+
+    /// What a container's record says of its user.
+    async fn recorded(
+        &self,
+        container: &ContainerId,
+    ) -> Result<Option<(Option<SessionId>, String)>, StoreError> {
+        let record = self.keys.container(container).record;
+        let fields = [field::SESSION, field::ACL_HASH];
+        let (session, hash): (Option<String>, Option<String>) =
+            self.commands().hmget(record, &fields).await?;
+        let session = session.and_then(|session| SessionId::new(session).ok());
+        Ok(hash
+            .filter(|hash| !hash.is_empty())
+            .map(|hash| (session, hash)))
+    }
+}
+
+/// Whether whoever connects without a password may read the pool's keys: then the containers' own
+/// users hold nobody back. An answer that cannot be had counts as no.
+pub async fn is_open(info: &ConnectionInfo, keys: &Keys) -> bool {
+    let db = info.redis_settings().db();
+    let nobody = RedisConnectionInfo::default().set_db(db);
+    let asked = async {
+        let client = Client::open(info.clone().set_redis_settings(nobody)).ok()?;
+        let mut connection = client.get_multiplexed_async_connection().await.ok()?;
+        let read: Option<String> = connection.get(keys.pool_id()).await.ok()?;
+        Some(read)
+    };
+    let asked = tokio::time::timeout(super::redis_store::RESPONSE_TIMEOUT, asked).await;
+    asked.is_ok_and(|read| read.is_some())
+}
+
+impl fmt::Debug for RedisUsers {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RedisUsers")
+            .field("names", &self.names)
+            .finish_non_exhaustive()
+    }
+}

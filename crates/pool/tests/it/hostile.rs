@@ -1,0 +1,641 @@
+//! A hostile process with a container's Redis credentials tries every command of the server, on
+//! everything that is not its own.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use ccpool::config::RedisTarget;
+use ccpool::protocol::assignment::Assignment;
+use ccpool::protocol::keys::{ContainerKeys, Keys, SessionKeys};
+use ccpool::store::{ClaimOutcome, ClaimTerms, RedisStore, RedisUsers, Store};
+use ccpool::{ContainerId, EmbeddedRedis, RedisAddress, SessionId};
+use redis::{Commands, Connection, IntoConnectionInfo, RedisConnectionInfo, Value};
+use sha2::{Digest, Sha256};
+use tempfile::TempDir;
+
+use crate::support::{config, now};
+
+const PASSWORD: &str = "fake-password-of-the-intruder";
+/// What the wrapper may call, on its own keys and channels.
+const MAY: [&str; 14] = [
+    "blmove",
+    "evalsha",
+    "hget",
+    "hmget",
+    "hset",
+    "lrange",
+    "lrem",
+    "ltrim",
+    "pexpire",
+    "ping",
+    "publish",
+    "rpush",
+    "set",
+    "subscribe",
+];
+/// About the connection itself; nobody can be kept from calling them.
+const ALWAYS: [&str; 4] = ["auth", "hello", "quit", "reset"];
+
+/// A server with the intruder's container and somebody else's session on another one.
+struct Scene {
+    redis: EmbeddedRedis,
+    store: RedisStore,
+    users: RedisUsers,
+    keys: Keys,
+    intruder: ContainerId,
+    other: ContainerId,
+    _dir: TempDir,
+}
+
+impl Scene {
+    async fn new() -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let redis = EmbeddedRedis::start(dir.path()).await.unwrap();
+        let mut config = config(0, 4);
+        config.redis.url = RedisTarget::Embedded;
+        let address = RedisAddress::resolve(&config, Some(&redis.url()), None).unwrap();
+        let info = address.url.expose().into_connection_info().unwrap();
+        let keys = Keys::new("test:cc:");
+        let store = RedisStore::connect(info, keys.clone(), 1000).await.unwrap();
+        let users = store.users();
+        users.load_scripts().await.unwrap();
+        store.pool_id("0123456789abcdef").await.unwrap();
+        let (intruder, other) = (ContainerId::from_random(1), ContainerId::from_random(2));
+        let scene = Self {
+            redis,
+            store,
+            users,
+            keys,
+            intruder,
+            other,
+            _dir: dir,
+        };
+        scene.warm(&scene.other, "fake-password-of-the-other").await;
+        scene.claim("theirs", &scene.other).await;
+        scene.fill();
+        scene.warm(&scene.intruder, PASSWORD).await;
+        scene
+    }
+
+    fn admin(&self) -> Connection {
+        let client = redis::Client::open(self.redis.url().expose()).unwrap();
+        client.get_connection().unwrap()
+    }
+
+    async fn warm(&self, container: &ContainerId, password: &str) {
+        let hash = hex::encode(Sha256::digest(password));
+        let reserved = self.store.reserve(container, 4, "f", "t", Some(&hash));
+        reserved.await.unwrap();
+        self.users.admit(container).await.unwrap();
+        let report = [("readyAt", now()), ("heartbeat", now())];
+        let key = self.keys.container(container).report;
+        let () = self.admin().hset_multiple(key, &report).unwrap();
+        assert!(self.store.promote(container, false).await.unwrap());
+    }
+
+    async fn claim(&self, session: &str, expected: &ContainerId) {
+        let session = SessionId::new(session).unwrap();
+        let terms = ClaimTerms {
+            assignment: Assignment {
+                session: session.clone(),
+                agent: "main".parse().unwrap(),
+                model: None,
+                append_system_prompt: None,
+            },
+            max_per_agent: 9,
+            heartbeat: Duration::from_secs(3600),
+        };
+        match self.store.claim(&terms).await.unwrap() {
+            ClaimOutcome::Claimed {
+                container,
+                acl_hash,
+            } => {
+                assert_eq!(container, *expected);
+                let hash = acl_hash.as_deref();
+                self.users
+                    .deliver(&container, &session, hash)
+                    .await
+                    .unwrap();
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+
+    fn session(&self, session: &str) -> SessionKeys {
+        self.keys.session(&SessionId::new(session).unwrap())
+    }
+
+    fn container(&self, container: &ContainerId) -> ContainerKeys {
+        self.keys.container(container)
+    }
+
+    /// What a session has while it lives, and a key of every other type.
+    fn fill(&self) {
+        let mut admin = self.admin();
+        let keys = self.session("theirs");
+        let () = admin.rpush(&keys.input, &["secret-1", "secret-2"]).unwrap();
+        let () = admin.rpush(&keys.inflight, "secret-3").unwrap();
+        let () = admin.rpush(&keys.output_buffer, "secret-4").unwrap();
+        let () = admin.set(&keys.result, "secret-5").unwrap();
+        for (name, command) in [
+            ("zset", "ZADD"),
+            ("set", "SADD"),
+            ("stream", "XADD"),
+            ("geo", "GEOADD"),
+            ("log", "PFADD"),
+        ] {
+            let key = format!("{}theirs:{name}", self.keys.prefix());
+            let values: &[&str] = match command {
+                "ZADD" => &["1", "secret-6"],
+                "XADD" => &["*", "field", "secret-7"],
+                "GEOADD" => &["1", "1", "secret-8"],
+                _ => &["secret-9"],
+            };
+            let () = redis::cmd(command)
+                .arg(key)
+                .arg(values)
+                .query(&mut admin)
+                .unwrap();
+        }
+    }
+
+    /// Keys and channels of others: the other session's, the other container's, the pool's.
+    fn targets(&self) -> Vec<String> {
+        let session = self.session("theirs");
+        let container = self.container(&self.other);
+        let mut targets = vec![
+            session.input,
+            session.inflight,
+            session.output,
+            session.output_buffer,
+            session.state,
+            session.result,
+            session.control,
+            container.record,
+            container.report,
+            container.inbox,
+            container.control,
+            // Its own record is what the pool believes of it.
+            self.container(&self.intruder).record,
+            self.keys.sessions(),
+            self.keys.warm(),
+            self.keys.containers(),
+            self.keys.pool_id(),
+            "*".to_owned(),
+        ];
+        let planted = ["zset", "set", "stream", "geo", "log"];
+        let planted = planted.map(|name| format!("{}theirs:{name}", self.keys.prefix()));
+        targets.extend(planted);
+        targets
+    }
+
+    /// Everything in the server but what is the intruder's own.
+    fn snapshot(&self, own: &[String]) -> BTreeMap<String, String> {
+        let mut admin = self.admin();
+        let mut all = BTreeMap::new();
+        let keys: Vec<String> = admin.keys("*").unwrap();
+        for key in keys.into_iter().filter(|key| !own.contains(key)) {
+            let dump: Value = redis::cmd("DUMP").arg(&key).query(&mut admin).unwrap();
+            let ttl: i64 = redis::cmd("PEXPIRETIME")
+                .arg(&key)
+                .query(&mut admin)
+                .unwrap();
+            all.insert(key, format!("{ttl} {dump:?}"));
+        }
+        for words in [&["ACL", "LIST"][..], &["CONFIG", "GET", "*"]] {
+            let answer: Vec<String> = redis::cmd(words[0])
+                .arg(&words[1..])
+                .query(&mut admin)
+                .unwrap();
+            all.insert(words.join(" "), format!("{answer:?}"));
+        }
+        all
+    }
+
+    /// Every command with the number of its arguments, subcommands as `name|sub` in the place of
+    /// the one that they belong to.
+    fn commands(&self) -> Vec<(String, i64)> {
+        fn collect(list: Vec<Value>, all: &mut Vec<(String, i64)>) {
+            for command in list {
+                let Value::Array(parts) = command else {
+                    panic!("{command:?}")
+                };
+                let name: String = redis::from_redis_value(parts[0].clone()).unwrap();
+                let arity: i64 = redis::from_redis_value(parts[1].clone()).unwrap();
+                match parts.get(9) {
+                    Some(Value::Array(more)) if !more.is_empty() => collect(more.clone(), all),
+                    _ => all.push((name, arity)),
+                }
+            }
+        }
+        let mut all = Vec::new();
+        let list: Vec<Value> = redis::cmd("COMMAND").query(&mut self.admin()).unwrap();
+        collect(list, &mut all);
+        assert!(all.len() > 200, "{}", all.len());
+        all
+    }
+}
+
+/// What came of an attempt.
+#[derive(Debug)]
+enum Outcome {
+    /// For want of the right.
+    Refused,
+    /// For another reason.
+    Invalid,
+    Answered(Value),
+}
+
+struct Intruder {
+    client: redis::Client,
+    connection: Connection,
+}
+
+impl Intruder {
+    fn enter(scene: &Scene) -> Self {
+        let login = RedisConnectionInfo::default()
+            .set_username(scene.users.names().name(&scene.intruder))
+            .set_password(PASSWORD)
+            .set_skip_set_lib_name();
+        let socket = redis::ConnectionAddr::Unix(scene.redis.socket().to_owned());
+        let info = socket.into_connection_info().unwrap();
+        let client = redis::Client::open(info.set_redis_settings(login)).unwrap();
+        let connection = Self::connect(&client);
+        Self { client, connection }
+    }
+
+    fn connect(client: &redis::Client) -> Connection {
+        let connection = client.get_connection().unwrap();
+        // Whatever blocks has got through.
+        let limit = Some(Duration::from_secs(10));
+        connection.set_read_timeout(limit).unwrap();
+        connection
+    }
+
+    fn again(&mut self) {
+        self.connection = Self::connect(&self.client);
+    }
+
+    fn attempt(&mut self, words: &[String]) -> Outcome {
+        let mut command = redis::cmd(&words[0]);
+        command.arg(&words[1..]);
+        match command.query::<Value>(&mut self.connection) {
+            Ok(value) => Outcome::Answered(value),
+            Err(error) if matches!(error.code(), Some("NOPERM" | "NOAUTH" | "EXECABORT")) => {
+                Outcome::Refused
+            }
+            // Some commands are closed to everybody by the server's own configuration.
+            Err(error) if error.to_string().contains("command not allowed") => Outcome::Refused,
+            Err(error) if error.is_io_error() => panic!("{words:?}: {error}"),
+            Err(_) => Outcome::Invalid,
+        }
+    }
+}
+
+/// Whether an answer holds something of another session's.
+fn tells(answer: &Value) -> bool {
+    match answer {
+        Value::BulkString(bytes) => bytes.windows(6).any(|part| part == b"secret"),
+        Value::SimpleString(text) => text.contains("secret"),
+        Value::Array(parts) => parts.iter().any(tells),
+        Value::Nil | Value::Int(_) | Value::Okay => false,
+        other => panic!("{other:?}"),
+    }
+}
+
+fn words(line: &str) -> Vec<String> {
+    line.split_whitespace().map(str::to_owned).collect()
+}
+
+/// A command with `target` in each of its first places, and `fill` in the others.
+fn forms(name: &str, arity: i64, target: &str, fill: &str) -> Vec<Vec<String>> {
+    let name = words(&name.replace('|', " "));
+    let least = usize::try_from(arity.unsigned_abs()).unwrap();
+    let least = least.saturating_sub(name.len());
+    let most = if arity < 0 { least + 2 } else { least };
+    let mut forms = Vec::new();
+    for count in least..=most {
+        if count == 0 {
+            forms.push(name.clone());
+        }
+        for place in 0..count.min(4) {
+            let mut form = name.clone();
+            form.extend((0..count).map(|at| if at == place { target } else { fill }.to_owned()));
+            forms.push(form);
+        }
+    }
+    forms
+}
+
+/// Tries every command of the server on every target, in every form.
+fn try_everything(scene: &Scene, own: &str) {
+    let mut intruder = Intruder::enter(scene);
+    let mut refused = BTreeSet::new();
+    let (commands, targets) = (scene.commands(), scene.targets());
+    for (name, arity) in &commands {
+        if ALWAYS.contains(&name.as_str()) {
+            continue;
+        }
+        for target in &targets {
+            for fill in ["1", own] {
+                for form in forms(name, *arity, target, fill) {
+                    match intruder.attempt(&form) {
+                        Outcome::Refused => {
+                            refused.insert(name.clone());
+                        }
+                        Outcome::Invalid => {}
+                        // With a key of its own; what it wrote is seen in the end.
+                        Outcome::Answered(answer) if MAY.contains(&name.as_str()) => {
+                            assert!(!tells(&answer), "{form:?}: {answer:?}");
+                        }
+                        Outcome::Answered(answer) => panic!("{form:?}: {answer:?}"),
+                    }
+                }
+            }
+        }
+    }
+    for (name, _) in &commands {
+        let may = MAY.contains(&name.as_str()) || ALWAYS.contains(&name.as_str());
+        assert!(may || refused.contains(name), "{name} was never refused");
+    }
+    // Of what it may call, everything that names a key or a channel was refused as well.
+    for name in MAY.iter().filter(|name| **name != "ping") {
+        assert!(refused.contains(*name), "{name} was never refused");
+    }
+}
+
+/// What somebody who knows Redis would try.
+fn try_tricks(scene: &Scene, own: &str) {
+    let their = scene.session("theirs");
+    let (input, buffer, result, state) = (
+        &their.input,
+        &their.output_buffer,
+        &their.result,
+        &their.state,
+    );
+    let prefix = scene.keys.prefix();
+    let record = scene.container(&scene.other).record;
+    let me = scene.users.names().name(&scene.intruder);
+    let mut lines = vec![
+        format!("BLMOVE {input} {own} LEFT RIGHT 0.01"),
+        format!("BLMOVE {own} {input} LEFT RIGHT 0.01"),
+        format!("LMOVE {input} {own} LEFT RIGHT"),
+        format!("RPOPLPUSH {input} {own}"),
+        format!("COPY {buffer} {own} REPLACE"),
+        format!("RENAME {buffer} {own}"),
+        format!("SORT {own} BY nosort GET {prefix}theirs:*"),
+        format!("SORT {own} BY nosort GET {result} STORE {own}"),
+        format!("SORT_RO {own} BY nosort GET {result}"),
+        format!("SORT {buffer} ALPHA STORE {own}"),
+        format!("SET {result} x KEEPTTL GET"),
+        format!("SET {own} x GET IFEQ {result}"),
+        format!("MGET {own} {result}"),
+        format!("MSET {own} x {result} x"),
+        format!("HMGET {state} turn status"),
+        format!("HSET {record} state warm"),
+        format!("LCS {own} {result}"),
+        format!("DUMP {result}"),
+        format!("RESTORE {result} 0 x REPLACE"),
+        format!("MIGRATE 127.0.0.1 1 {result} 0 10 COPY"),
+        format!("OBJECT ENCODING {result}"),
+        format!("MEMORY USAGE {result}"),
+        format!("DEBUG OBJECT {result}"),
+        "DEBUG SLEEP 60".to_owned(),
+        format!("WATCH {result}"),
+        "MULTI".to_owned(),
+        "EXEC".to_owned(),
+        "SCAN 0 MATCH *".to_owned(),
+        "KEYS *".to_owned(),
+        "RANDOMKEY".to_owned(),
+        format!("EXISTS {result}"),
+        format!("TOUCH {result}"),
+        format!("XREAD STREAMS {prefix}theirs:stream 0"),
+        format!("XREADGROUP GROUP g c STREAMS {prefix}theirs:stream >"),
+        format!("SUBSCRIBE {}", their.output),
+        format!("SUBSCRIBE {}", their.control),
+        format!("PSUBSCRIBE {prefix}*"),
+        "PSUBSCRIBE *".to_owned(),
+        format!("SSUBSCRIBE {}", their.output),
+        format!("PUBLISH {} shutdown", their.control),
+        format!("PUBLISH {} shutdown", scene.container(&scene.other).control),
+        format!("PUBLISH {} ended", their.output),
+        "PUBSUB CHANNELS *".to_owned(),
+        "MONITOR".to_owned(),
+        "CLIENT LIST".to_owned(),
+        "CLIENT KILL TYPE normal".to_owned(),
+        "CLIENT PAUSE 60000".to_owned(),
+        "CLIENT NO-EVICT on".to_owned(),
+        format!("CLIENT TRACKING on BCAST PREFIX {prefix}"),
+        "CONFIG GET *".to_owned(),
+        "CONFIG GET requirepass".to_owned(),
+        "CONFIG SET requirepass x".to_owned(),
+        "CONFIG SET dir /tmp".to_owned(),
+        "CONFIG REWRITE".to_owned(),
+        "ACL LIST".to_owned(),
+        "ACL WHOAMI".to_owned(),
+        format!("ACL GETUSER {me}"),
+        format!("ACL SETUSER {me} ~* &* +@all"),
+        "ACL SETUSER default nopass".to_owned(),
+        format!("ACL DELUSER {me}"),
+        "ACL LOG".to_owned(),
+        "AUTH x".to_owned(),
+        "AUTH default x".to_owned(),
+        "HELLO 3 AUTH default x".to_owned(),
+        "REPLICAOF 127.0.0.1 1".to_owned(),
+        "PSYNC ? -1".to_owned(),
+        "SYNC".to_owned(),
+        "SHUTDOWN NOSAVE".to_owned(),
+        "SAVE".to_owned(),
+        "BGSAVE".to_owned(),
+        "BGREWRITEAOF".to_owned(),
+        "FLUSHALL".to_owned(),
+        "FLUSHDB".to_owned(),
+        "SWAPDB 0 1".to_owned(),
+        "SELECT 1".to_owned(),
+        format!("MOVE {result} 1"),
+        "MODULE LOAD /tmp/x.so".to_owned(),
+        "FUNCTION LIST".to_owned(),
+        format!("FCALL f 1 {result}"),
+        "SLOWLOG GET".to_owned(),
+        "INFO".to_owned(),
+        "SCRIPT FLUSH".to_owned(),
+        "SCRIPT KILL".to_owned(),
+        "LATENCY DOCTOR".to_owned(),
+        "CLUSTER NODES".to_owned(),
+        "DBSIZE".to_owned(),
+    ];
+    // Scripts of its own, and every script of the pool's by its SHA-1.
+    let mut tricks = Vec::new();
+    for script in [
+        "return redis.call('GET', KEYS[1])",
+        "return redis.call('KEYS', '*')",
+        "while true do end",
+    ] {
+        for command in ["EVAL", "EVAL_RO"] {
+            let call = [command, script, "1", result].map(str::to_owned);
+            tricks.push(call.to_vec());
+        }
+        tricks.push(["SCRIPT", "LOAD", script].map(str::to_owned).to_vec());
+        let body = format!("#!lua name=x\nredis.register_function('f', function() {script} end)");
+        let load = ["FUNCTION", "LOAD", &body].map(str::to_owned);
+        tricks.push(load.to_vec());
+    }
+    for sha in scripts(scene) {
+        for keys in [
+            format!("0 1 theirs main 9 {prefix}pool:container: x y 99999999999999"),
+            format!("1 {result} 1"),
+            format!("2 {record} {own} 1"),
+            format!(
+                "5 {buffer} {} {state} {result} {} 1 9 x 0 0 0",
+                their.output, their.inflight
+            ),
+            format!(
+                "5 {own} {} {own} {own} {own} 999999999999 9 x 1 0 0 x",
+                their.output
+            ),
+            format!("5 {own} {own} {state} {own} {own} 999999999999 9 x 0 0 0"),
+            format!("5 {own} {own} {own} {result} {own} 999999999999 9 x 0 0 0"),
+            format!("4 {own} {own} {own} {own} theirs main 9 {prefix}pool:container:"),
+        ] {
+            lines.push(format!("EVALSHA {sha} {keys}"));
+            lines.push(format!("EVALSHA_RO {sha} {keys}"));
+        }
+    }
+    tricks.extend(lines.iter().map(|line| words(line)));
+    let mut intruder = Intruder::enter(scene);
+    for trick in tricks {
+        if let Outcome::Answered(answer) = intruder.attempt(&trick) {
+            panic!("{trick:?}: {answer:?}");
+        }
+    }
+    // What changes who it is gets it no further.
+    for change in ["RESET", "HELLO 2", "HELLO 3", "AUTH x", "AUTH default x"] {
+        intruder.again();
+        intruder.attempt(&words(change));
+        for trick in [format!("GET {result}"), format!("LRANGE {input} 0 -1")] {
+            let outcome = intruder.attempt(&words(&trick));
+            assert!(matches!(outcome, Outcome::Refused), "{change}: {outcome:?}");
+        }
+    }
+}
+
+/// The SHA-1 of each script that is loaded when a pool is at work.
+fn scripts(scene: &Scene) -> Vec<String> {
+    let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("lua");
+    let mut texts = vec![ccpool::protocol::scripts::PUBLISH.to_owned()];
+    for entry in std::fs::read_dir(folder).unwrap() {
+        texts.push(std::fs::read_to_string(entry.unwrap().path()).unwrap());
+    }
+    assert!(texts.len() > 8, "{}", texts.len());
+    let mut admin = scene.admin();
+    let load = |text: &String| redis::cmd("SCRIPT").arg("LOAD").arg(text).query(&mut admin);
+    texts.iter().map(load).collect::<Result<_, _>>().unwrap()
+}
+
+/// Carries out the attack with somebody who hears every message, and compares before and after.
+fn attack(scene: &Scene, own: &[String], channels: &[String]) {
+    let mut ear = scene.admin();
+    let mut ear = ear.as_pubsub();
+    ear.psubscribe("*").unwrap();
+    let own_list = &scene.container(&scene.intruder).inbox;
+    scripts(scene);
+    let before = scene.snapshot(own);
+    assert!(before.len() > 15, "{before:?}");
+    try_everything(scene, own_list);
+    try_tricks(scene, own_list);
+    assert_eq!(scene.snapshot(own), before);
+    let () = scene.admin().publish("the end", "").unwrap();
+    loop {
+        let message = ear.get_message().unwrap();
+        match message.get_channel_name() {
+            "the end" => break,
+            channel => assert!(channels.iter().any(|own| own == channel), "{channel}"),
+        }
+    }
+}
+
+/// A part of the test that waits for Redis in its thread.
+async fn blocking(scene: Scene, part: impl FnOnce(&Scene) + Send + 'static) -> Scene {
+    let part = tokio::task::spawn_blocking(move || {
+        part(&scene);
+        scene
+    });
+    part.await.unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_container_without_a_session_reaches_nothing_of_anybody() {
+    let scene = Scene::new().await;
+    let scene = blocking(scene, |scene| {
+        let mine = scene.container(&scene.intruder);
+        let own = [mine.report.clone(), mine.inbox.clone()];
+        attack(scene, &own, &[mine.control, scene.keys.events()]);
+        // The session that it will serve is not its own before the claim.
+        let mut intruder = Intruder::enter(scene);
+        let push = words(&format!("RPUSH {} x", scene.session("mine").output_buffer));
+        assert!(matches!(intruder.attempt(&push), Outcome::Refused));
+        let report = words(&format!("HSET {} heartbeat 1", mine.report));
+        assert!(matches!(intruder.attempt(&report), Outcome::Answered(_)));
+    })
+    .await;
+    scene.redis.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_claimed_container_reaches_its_own_session_and_nothing_else() {
+    let scene = Scene::new().await;
+    scene.claim("mine", &scene.intruder).await;
+    let scene = blocking(scene, |scene| {
+        let (mine, session) = (scene.container(&scene.intruder), scene.session("mine"));
+        let mut intruder = Intruder::enter(scene);
+        let sha = &scripts(scene)[0];
+        for line in [
+            format!("BLMOVE {0} {0} LEFT LEFT 1", mine.inbox),
+            format!("HSET {} heartbeat 1", mine.report),
+            format!("PEXPIRE {} 60000", mine.report),
+            format!("HMGET {} seq batch", session.state),
+            format!("RPUSH {} item", session.inflight),
+            format!("LRANGE {} 0 -1", session.inflight),
+            format!("PUBLISH {} c-1", scene.keys.events()),
+            format!(
+                "EVALSHA {sha} 5 {} {} {} {} {} 1 9 done 1 0 1 envelope item",
+                session.output_buffer,
+                session.output,
+                session.state,
+                session.result,
+                session.inflight
+            ),
+        ] {
+            let outcome = intruder.attempt(&words(&line));
+            assert!(
+                matches!(outcome, Outcome::Answered(_)),
+                "{line}: {outcome:?}"
+            );
+        }
+        let mut channels = intruder.connection.as_pubsub();
+        channels
+            .subscribe(&[&session.control, &mine.control])
+            .unwrap();
+        let result: String = scene.admin().get(&session.result).unwrap();
+        assert_eq!(result, "done");
+
+        let own = [
+            mine.report,
+            mine.inbox,
+            session.input,
+            session.inflight,
+            session.output_buffer,
+            session.state,
+            session.result,
+        ];
+        let channels = [
+            mine.control,
+            scene.keys.events(),
+            session.output,
+            session.control,
+        ];
+        attack(scene, &own, &channels);
+    })
+    .await;
+    scene.redis.stop().await;
+}

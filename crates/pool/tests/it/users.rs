@@ -1,0 +1,257 @@
+//! The Redis users of containers come, follow what is decided, and go with their containers.
+
+use ccpool::config::RedisAcl;
+use ccpool::protocol::assignment::Assignment;
+use ccpool::store::{ClaimOutcome, ClaimTerms, RedisStore, Store};
+use ccpool::{ContainerId, HealthStatus, SessionId};
+use redis::aio::MultiplexedConnection;
+use redis::{AsyncCommands, IntoConnectionInfo};
+use std::time::Duration;
+
+use crate::support::{World, config, eventually};
+
+/// The users of containers, by their names.
+async fn users(world: &mut World) -> Vec<String> {
+    let all: Vec<String> = redis::cmd("ACL")
+        .arg("USERS")
+        .query_async(&mut world.connection)
+        .await
+        .unwrap();
+    let mut users: Vec<String> = all.into_iter().filter(|name| name != "default").collect();
+    users.sort();
+    users
+}
+
+/// Where a container's wrapper connects to, which nobody else is told.
+fn url_of(world: &World, container: &ContainerId) -> String {
+    let launch = world.runtime.launch_of(container).expect("it was started");
+    let url = launch.boot.redis_url.clone();
+    let said = format!("{launch:?} {:?} {:?}", world.pool, world.redis);
+    let password = url.rsplit("pass=").next().unwrap();
+    assert_eq!(password.len(), 64, "{}", url.len());
+    assert!(!said.contains(password));
+    outside(world, &url)
+}
+
+/// As seen from here: containers see the socket elsewhere.
+fn outside(world: &World, url: &str) -> String {
+    let socket = world.redis.socket().display().to_string();
+    url.replace("/run/ccpool/redis.sock", &socket)
+}
+
+async fn log_in(url: &str) -> redis::RedisResult<MultiplexedConnection> {
+    let client = redis::Client::open(url)?;
+    client.get_multiplexed_async_connection().await
+}
+
+/// Whether whoever has this connection may write a session's buffer.
+async fn may_write(connection: &mut MultiplexedConnection, world: &World, session: &str) -> bool {
+    let key = world.session_keys(session).output_buffer;
+    match connection.rpush::<_, _, usize>(key, "x").await {
+        Ok(_) => true,
+        Err(error) => {
+            assert_eq!(error.code(), Some("NOPERM"), "{error}");
+            false
+        }
+    }
+}
+
+fn terms(session: &SessionId) -> ClaimTerms {
+    ClaimTerms {
+        assignment: Assignment {
+            session: session.clone(),
+            agent: "main".parse().unwrap(),
+            model: None,
+            append_system_prompt: None,
+        },
+        max_per_agent: 9,
+        heartbeat: Duration::from_secs(3600),
+    }
+}
+
+#[tokio::test]
+async fn a_user_comes_with_its_container_follows_its_claim_and_goes_with_it() {
+    let mut world = World::new(config(1, 2)).await;
+    world.warm(1).await;
+    let container = world.containers().await.remove(0);
+    let record = world.keys.container(&container).record;
+    assert_eq!(users(&mut world).await, [record.as_str()]);
+
+    let mut inside = log_in(&url_of(&world, &container)).await.unwrap();
+    assert!(!may_write(&mut inside, &world, "s1").await);
+    assert_eq!(world.claim("s1").await, container);
+    assert!(may_write(&mut inside, &world, "s1").await);
+    assert!(!may_write(&mut inside, &world, "s2").await);
+
+    world
+        .pool
+        .end(&SessionId::new("s1").unwrap())
+        .await
+        .unwrap();
+    eventually("the user is gone", async || {
+        let users = users(&mut world).await;
+        (!users.contains(&record)).then_some(())
+    })
+    .await;
+    let cut: redis::RedisResult<()> = inside.rpush("x", "x").await;
+    assert!(cut.is_err(), "its connection has ended");
+    let refused = log_in(&url_of(&world, &container)).await;
+    assert!(refused.is_err());
+
+    world.pool.shutdown(Duration::from_millis(100)).await;
+    assert!(users(&mut world).await.is_empty());
+}
+
+/// Redis keeps users and scripts in memory alone, so a restart loses them and keeps the keys.
+#[tokio::test]
+async fn users_that_redis_has_lost_are_made_again_and_strangers_removed() {
+    let mut world = World::new(config(1, 3)).await;
+    world.warm(1).await;
+    let serving = world.claim("s1").await;
+    world.warm(1).await;
+    let mut known = world.containers().await;
+    known.sort();
+    let () = redis::cmd("SAVE")
+        .query_async(&mut world.connection)
+        .await
+        .unwrap();
+    redis::cmd("SHUTDOWN")
+        .arg("NOSAVE")
+        .exec_async(&mut world.connection)
+        .await
+        .unwrap_err();
+    let mut server = world.restart_redis().await;
+    let stranger = world.keys.container(&ContainerId::from_random(7)).record;
+    let () = redis::cmd("ACL")
+        .arg(&["SETUSER", &stranger, "on"])
+        .query_async(&mut world.connection)
+        .await
+        .unwrap();
+
+    let expected: Vec<String> = known
+        .iter()
+        .map(|container| world.keys.container(container).record)
+        .collect();
+    eventually("the users are as the containers", async || {
+        // The puppets are still there.
+        for container in &known {
+            world.report_ready(container).await;
+        }
+        (users(&mut world).await == expected).then_some(())
+    })
+    .await;
+    for container in &known {
+        let mut inside = log_in(&url_of(&world, container)).await.unwrap();
+        let serves = may_write(&mut inside, &world, "s1").await;
+        assert_eq!(serves, *container == serving, "{container}");
+    }
+    eventually("what wrappers call is loaded", async || {
+        let sha = redis::Script::new(ccpool::protocol::scripts::PUBLISH);
+        let loaded: Vec<bool> = redis::cmd("SCRIPT")
+            .arg("EXISTS")
+            .arg(sha.get_hash())
+            .query_async(&mut world.connection)
+            .await
+            .unwrap();
+        loaded[0].then_some(())
+    })
+    .await;
+    server.kill().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_claim_whose_gateway_died_before_it_told_the_container_is_carried_on() {
+    for acl in [RedisAcl::On, RedisAcl::Off] {
+        let mut config = config(1, 2);
+        config.redis.acl = acl;
+        let mut world = World::new(config).await;
+        world.warm(1).await;
+        let info = world.redis.url().expose().into_connection_info().unwrap();
+        let keys = world.keys.clone();
+        let dying = RedisStore::connect(info, keys, 1000).await.unwrap();
+        let session = SessionId::new("s1").unwrap();
+        let ClaimOutcome::Claimed { container, .. } = dying.claim(&terms(&session)).await.unwrap()
+        else {
+            panic!("one is warm")
+        };
+        drop(dying);
+        let inbox = world.keys.container(&container).inbox;
+        let told = eventually("the container is told", async || {
+            let told: Vec<String> = world.connection.lrange(&inbox, 0, -1).await.unwrap();
+            (!told.is_empty()).then_some(told)
+        })
+        .await;
+        assert_eq!(told, [r#"{"session":"s1","agent":"main"}"#]);
+        if acl == RedisAcl::On {
+            let mut inside = log_in(&url_of(&world, &container)).await.unwrap();
+            assert!(may_write(&mut inside, &world, "s1").await);
+        }
+        // Whoever comes second does not tell it twice.
+        let again = world.pool.claim(ccpool::ClaimRequest {
+            session: Some(session),
+            ..ccpool::ClaimRequest::default()
+        });
+        assert!(!again.await.unwrap().created);
+        let told: usize = world.connection.llen(&inbox).await.unwrap();
+        assert_eq!(told, 1);
+    }
+}
+
+/// A claim is made of two steps: one binds, one gives the rights and tells the container.
+#[tokio::test]
+async fn a_claim_takes_two_scripts() {
+    async fn scripts(world: &mut World) -> u64 {
+        let stats: String = redis::cmd("INFO")
+            .arg("commandstats")
+            .query_async(&mut world.connection)
+            .await
+            .unwrap();
+        let calls = |command: &str| {
+            let start = format!("cmdstat_{command}:calls=");
+            let line = stats.lines().find_map(|line| line.strip_prefix(&start));
+            let calls = line.and_then(|line| line.split(',').next());
+            calls.map_or(0, |calls| calls.parse::<u64>().unwrap())
+        };
+        calls("evalsha") + calls("eval")
+    }
+    let mut config = config(1, 1);
+    // Nobody looks of his own accord.
+    config.timeouts.health_interval = Duration::from_secs(3600);
+    let mut world = World::new(config).await;
+    world.warm(1).await;
+    // The first of each is sent twice: Redis does not know the script yet.
+    let sha = redis::Script::new(include_str!("../../lua/claim.lua"));
+    sha.load_async(&mut world.connection).await.unwrap();
+    let before = scripts(&mut world).await;
+    world.claim("s1").await;
+    assert_eq!(scripts(&mut world).await - before, 2);
+}
+
+#[tokio::test]
+async fn what_holds_nobody_back_is_told_and_is_in_the_way_of_nothing() {
+    let mut config = config(1, 1);
+    let mut world = World::new(config.clone()).await;
+    world.warm(1).await;
+    let health = world.pool.health().await;
+    assert_eq!(
+        (health.status, &health.warnings[..]),
+        (HealthStatus::Ok, &[][..])
+    );
+
+    config.redis.acl = RedisAcl::Off;
+    let mut world = World::new(config).await;
+    world.warm(1).await;
+    let health = world.pool.health().await;
+    assert_eq!(health.status, HealthStatus::Ok);
+    assert!(
+        health.warnings[0].starts_with("redis.acl is off"),
+        "{:?}",
+        health.warnings
+    );
+    let container = world.containers().await.remove(0);
+    let launch = world.runtime.launch_of(&container).unwrap();
+    let told = outside(&world, &launch.boot.redis_url);
+    assert_eq!(told, world.redis.url().expose());
+    assert!(users(&mut world).await.is_empty());
+    world.claim("s1").await;
+}

@@ -1,0 +1,162 @@
+//! What a container's Redis user is called, and what it may do.
+
+use crate::keys::Keys;
+use crate::{ContainerId, SessionId};
+
+/// Everything that a wrapper needs. It loads no scripts: one of its own could hold Redis up.
+const COMMANDS: [&str; 14] = [
+    "blmove",
+    "evalsha",
+    "hget",
+    "hmget",
+    "hset",
+    "lrange",
+    "lrem",
+    "ltrim",
+    "pexpire",
+    "ping",
+    "publish",
+    "rpush",
+    "set",
+    "subscribe",
+];
+
+/// A name with a character that Redis would take for a pattern, or that ends a rule.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("`{0}` cannot be the name of a Redis user, key or channel of a container's")]
+pub struct NotExact(String);
+
+/// The users of one pool's containers, one for each.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Users {
+    keys: Keys,
+    db: i64,
+}
+
+impl Users {
+    /// `db`: the number of the database. Users belong to the whole server, databases do not.
+    pub fn new(keys: Keys, db: i64) -> Self {
+        Self { keys, db }
+    }
+
+    /// What `container`'s user is called: as the container's record, and in another database than
+    /// the first one with its number.
+    ///
+    /// ```
+    /// use ccpool_protocol::{ContainerId, access::Users, keys::Keys};
+    /// let users = Users::new(Keys::new("clawdbot:cc:"), 0);
+    /// let container = ContainerId::from_random(7);
+    /// assert_eq!(users.name(&container), "clawdbot:cc:pool:container:c-000000000007");
+    /// ```
+    pub fn name(&self, container: &ContainerId) -> String {
+        let mut name = self.keys.container(container).record;
+        if self.db != 0 {
+            name.push_str(&format!("/{}", self.db));
+        }
+        name
+    }
+
+    /// Whose user this is. None: not one of this pool's.
+    pub fn container(&self, name: &str) -> Option<ContainerId> {
+        let id = name.strip_prefix(&self.keys.container_prefix())?;
+        let id = match self.db {
+            0 => id,
+            db => id.strip_suffix(&format!("/{db}"))?,
+        };
+        ContainerId::new(id).ok()
+    }
+
+    /// The arguments of `ACL SETUSER` after the name: the rights of a container that serves
+    /// `session`, or none yet. `hash`: SHA-256 of its password, in hex.
+    ///
+    /// # Errors
+    /// When a key would be a pattern.
+    pub fn rules(
+        &self,
+        container: &ContainerId,
+        session: Option<&SessionId>,
+        hash: &str,
+    ) -> Result<Vec<String>, NotExact> {
+        let own = self.keys.container(container);
+        let mut keys = vec![own.report, own.inbox];
+        let mut channels = vec![own.control, self.keys.events()];
+        if let Some(session) = session {
+            let of = self.keys.session(session);
+            keys.extend([of.input, of.inflight, of.output_buffer, of.state, of.result]);
+            // A script is told the channel as one of its keys.
+            keys.push(of.output.clone());
+            channels.extend([of.output, of.control]);
+        }
+        for name in keys.iter().chain(&channels) {
+            let special = |c: char| c.is_whitespace() || c.is_control() || "*?[]\\".contains(c);
+            if name.contains(special) {
+                return Err(NotExact(name.clone()));
+            }
+        }
+        let mut rules = ["reset", "resetkeys", "resetchannels", "-@all", "on"]
+            .map(str::to_owned)
+            .to_vec();
+        rules.push(format!("#{hash}"));
+        rules.extend(COMMANDS.map(|command| format!("+{command}")));
+        if self.db != 0 {
+            rules.push(format!("+select|{}", self.db));
+        }
+        rules.extend(keys.into_iter().map(|key| format!("~{key}")));
+        rules.extend(channels.into_iter().map(|channel| format!("&{channel}")));
+        Ok(rules)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn container() -> ContainerId {
+        ContainerId::from_random(7)
+    }
+
+    #[test]
+    fn names_lead_back_to_containers_and_no_other_names_do() {
+        let [first, second] = [0, 1].map(|db| Users::new(Keys::new("a:"), db));
+        for (users, others) in [(&first, &second), (&second, &first)] {
+            let name = users.name(&container());
+            assert_eq!(users.container(&name), Some(container()));
+            assert_eq!(others.container(&name), None);
+        }
+        assert_eq!(first.container("default"), None);
+        assert_eq!(first.container("a:pool:container:"), None);
+    }
+
+    #[test]
+    fn the_sessions_keys_come_with_the_session() {
+        let users = Users::new(Keys::new("a:"), 2);
+        let session = SessionId::new("s").unwrap();
+        let before = users.rules(&container(), None, "00").unwrap();
+        let after = users.rules(&container(), Some(&session), "00").unwrap();
+        assert!(!before.iter().any(|rule| rule.contains("a:s:")));
+        let more: Vec<_> = after.iter().filter(|rule| !before.contains(rule)).collect();
+        assert_eq!(
+            more,
+            [
+                "~a:s:input",
+                "~a:s:inflight",
+                "~a:s:output_buffer",
+                "~a:s:state",
+                "~a:s:result",
+                "~a:s:output",
+                "&a:s:output",
+                "&a:s:control"
+            ]
+        );
+        assert!(before.contains(&"+select|2".to_owned()), "{before:?}");
+        assert!(!before.iter().any(|rule| rule.contains("+script")));
+    }
+
+    #[test]
+    fn a_pattern_is_refused() {
+        for prefix in ["*", "a?", "[a]", "a\\", "a b"] {
+            let users = Users::new(Keys::new(prefix), 0);
+            assert!(users.rules(&container(), None, "00").is_err(), "{prefix}");
+        }
+    }
+}
