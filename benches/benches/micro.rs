@@ -175,6 +175,7 @@ fn container(number: u64, now: u64) -> Container {
         session: assigned.then(|| SessionId::new(format!("s{number}")).expect("valid")),
         agent: assigned.then(AgentId::default),
         fingerprint: "print".to_owned(),
+        acl_hash: None,
         runtime_id: Some(format!("{number:064}")),
         created_at: now - 60_000,
         tools_listed_at: since(59_000),
@@ -185,6 +186,7 @@ fn container(number: u64, now: u64) -> Container {
         ready_at: since(59_100),
         heartbeat: since(1_000),
         failure: None,
+        undelivered: false,
         activity: assigned.then(|| Activity {
             turn: (number % 4 == 2).then(turn),
             last_activity: now - 2_000,

@@ -1,4 +1,4 @@
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
@@ -41,7 +41,7 @@ pub(crate) struct Options<'a> {
 pub(crate) struct Gateway {
     base: String,
     client: Client,
-    redis_socket: PathBuf,
+    redis_url: String,
     name: String,
 }
 
@@ -102,17 +102,20 @@ impl Gateway {
         let base = announced["listening"]
             .as_str()
             .context("ccpool did not say where it listens")?;
+        let redis = data.join("redis").join(pid.to_string());
+        let password = std::fs::read_to_string(redis.with_extension("password"))?;
+        let socket = redis.join("redis.sock");
         Ok(Self {
             base: format!("{base}/api/docker-cc"),
             client: Client::builder().tcp_nodelay(true).no_proxy().build()?,
-            redis_socket: data.join("redis").join(pid.to_string()).join("redis.sock"),
+            redis_url: format!("redis+unix://{}?pass={password}", socket.display()),
             name: name.to_owned(),
         })
     }
 
-    /// The socket of its Redis.
-    pub(crate) fn redis_socket(&self) -> &Path {
-        &self.redis_socket
+    /// Where its Redis is, with the password.
+    pub(crate) fn redis_url(&self) -> &str {
+        &self.redis_url
     }
 
     /// Waits until all spares are warm and nothing starts or stops.

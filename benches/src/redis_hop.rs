@@ -1,4 +1,3 @@
-use std::path::Path;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
@@ -30,9 +29,8 @@ pub(crate) struct RedisHops {
 }
 
 impl RedisHops {
-    /// Measures `count` of each over this Unix socket.
-    pub(crate) async fn measure(socket: &Path, key: &str, count: usize) -> Result<Self> {
-        let url = format!("redis+unix://{}", socket.display());
+    /// Measures `count` of each at this address.
+    pub(crate) async fn measure(url: &str, key: &str, count: usize) -> Result<Self> {
         let client = redis::Client::open(url)?;
         let mut connection = client.get_multiplexed_async_connection().await?;
         let info: String = redis::cmd("INFO")

@@ -121,7 +121,7 @@ pub(crate) async fn measure(arguments: &Arguments, site: &mut Site) -> Result<Me
     let mut bench = Bench::set_up(arguments, site).await?;
     machine.claude = bench.claude_version.clone();
     let key = site.name("hop");
-    let hops = RedisHops::measure(bench.gateway.redis_socket(), &key, plan.hops).await?;
+    let hops = RedisHops::measure(bench.gateway.redis_url(), &key, plan.hops).await?;
     machine.redis.clone_from(&hops.version);
 
     let mut measured = Measured {

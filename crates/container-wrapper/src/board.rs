@@ -7,7 +7,7 @@ use std::time::Duration;
 use ccpool_protocol::boot::Boot;
 use ccpool_protocol::keys::{ContainerKeys, Keys, SessionKeys};
 use ccpool_protocol::record::report;
-use ccpool_protocol::{ContainerId, UnixMs};
+use ccpool_protocol::{ContainerId, UnixMs, scripts};
 use tokio::sync::{Notify, watch};
 use tokio::time::timeout;
 
@@ -63,6 +63,10 @@ impl Board {
                     (
                         report::WRAPPER_VERSION,
                         env!("CARGO_PKG_VERSION").to_owned(),
+                    ),
+                    (
+                        report::SCRIPT,
+                        redis::Script::new(scripts::PUBLISH).get_hash().to_owned(),
                     ),
                     (report::CLI_SESSION_ID, cli_session_id.to_owned()),
                 ],

@@ -1,9 +1,20 @@
 //! A container as Redis knows it: the record that gateways write, and the wrapper's report.
 
 use std::collections::HashMap;
+use std::sync::LazyLock;
 
 use ccpool_protocol::record::{ContainerState, field, report};
-use ccpool_protocol::{AgentId, ContainerId, SessionId, TurnId, UnixMs, state};
+use ccpool_protocol::{AgentId, ContainerId, SessionId, TurnId, UnixMs, scripts, state};
+use redis::Script;
+
+/// Why a container cannot be used whose wrapper publishes in another way than the gateway expects.
+const STRANGER: &str = "its wrapper is of another version than the gateway; build the image anew (`ccpool image build`)";
+
+/// SHA-1 of the script that wrappers call.
+fn publish() -> &'static str {
+    static SCRIPT: LazyLock<Script> = LazyLock::new(|| Script::new(scripts::PUBLISH));
+    SCRIPT.get_hash()
+}
 
 /// The record and the report of one container, read at one time.
 #[derive(Debug, Clone, PartialEq)]
@@ -64,6 +75,14 @@ impl Container {
     ) -> Option<Self> {
         let text = |name: &str| record.get(name).filter(|v| !v.is_empty());
         let time = |hash: &HashMap<String, String>, name: &str| hash.get(name)?.parse().ok();
+        let registered_at = time(said, report::REGISTERED_AT);
+        // It may not load its own script, and ours is not the one that it will call.
+        let stranger = || {
+            let fits = text(field::ACL_HASH).is_none()
+                || registered_at.is_none()
+                || said.get(report::SCRIPT).is_some_and(|sha| sha == publish());
+            (!fits).then(|| STRANGER.to_owned())
+        };
         Some(Self {
             state: text(field::STATE)?.parse().ok()?,
             session: text(field::SESSION).and_then(|s| SessionId::new(s.as_str()).ok()),
@@ -76,10 +95,10 @@ impl Container {
             warm_at: time(record, field::WARM_AT),
             assigned_at: time(record, field::ASSIGNED_AT),
             reason: text(field::REASON).cloned(),
-            registered_at: time(said, report::REGISTERED_AT),
+            registered_at,
             ready_at: time(said, report::READY_AT),
             heartbeat: time(said, report::HEARTBEAT),
-            failure: said.get(report::FAILURE).cloned(),
+            failure: said.get(report::FAILURE).cloned().or_else(stranger),
             undelivered: false,
             activity: None,
             id,
@@ -112,6 +131,37 @@ impl Activity {
         Self {
             turn: turn.and_then(|turn| TurnId::new(turn.as_str()).ok()),
             last_activity: time.unwrap_or(0),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_wrapper_that_calls_another_script_is_of_no_use_where_it_may_load_none() {
+        let failure = |record: &[(&str, &str)], said: &[(&str, &str)]| {
+            let owned = |pairs: &[(&str, &str)]| -> HashMap<String, String> {
+                let pairs = pairs.iter();
+                pairs
+                    .map(|(k, v)| ((*k).to_owned(), (*v).to_owned()))
+                    .collect()
+            };
+            let id = ContainerId::from_random(1);
+            let found = Container::from_hashes(id, &owned(record), &owned(said));
+            found.expect("it has a state").failure
+        };
+        let plain = [("state", "creating")];
+        let with_user = [("state", "creating"), ("aclHash", "00")];
+        let ours = [("registeredAt", "1"), ("script", publish())];
+        let other = [("registeredAt", "1"), ("script", "0123")];
+        let old = [("registeredAt", "1")];
+        assert_eq!(failure(&with_user, &[]), None);
+        assert_eq!(failure(&with_user, &ours), None);
+        assert_eq!(failure(&plain, &other), None);
+        for said in [&other[..], &old] {
+            assert_eq!(failure(&with_user, said).as_deref(), Some(STRANGER));
         }
     }
 }

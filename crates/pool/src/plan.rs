@@ -452,22 +452,6 @@ mod tests {
     }
 
     #[test]
-    fn a_claim_that_was_cut_off_is_carried_on() {
-        let mut untold = assigned(1, None, NOW - 301_000);
-        untold.undelivered = true;
-        let spares = vec![
-            container(8, ContainerState::Warm),
-            container(9, ContainerState::Warm),
-        ];
-        let planned_with = |c: &Container| planned(&seen([&spares[..], &[c.clone()]].concat()));
-        assert_eq!(planned_with(&untold), ["deliver"]);
-        untold.heartbeat = Some(NOW - 16_000);
-        assert!(planned_with(&untold)[0].starts_with("fail: its heartbeat"));
-        untold.state = ContainerState::Draining;
-        assert_eq!(planned_with(&untold), ["retire: draining"]);
-    }
-
-    #[test]
     fn a_changed_configuration_replaces_spares_one_at_a_time() {
         let old = |n| Container {
             fingerprint: "f0".into(),

@@ -49,6 +49,8 @@ pub mod report {
     pub const HEARTBEAT: &str = "heartbeat";
     /// The session id that `claude` was started with.
     pub const CLI_SESSION_ID: &str = "cliSessionId";
+    /// SHA-1 of the [`crate::scripts::PUBLISH`] that it calls.
+    pub const SCRIPT: &str = "script";
     /// The wrapper's version.
     pub const WRAPPER_VERSION: &str = "wrapperVersion";
     /// Why it gave up, in one line.

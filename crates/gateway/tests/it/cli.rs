@@ -10,6 +10,7 @@ use tokio::process::Command;
 
 use crate::gateway::{Folder, Gateway, Setup};
 use crate::parts::{PATIENCE, claude, wrapper};
+use crate::redis::RedisServer;
 
 /// Runs a command to its end: exit code, stdout, stderr.
 async fn ended(command: &mut Command) -> (Option<i32>, String, String) {
@@ -299,4 +300,50 @@ async fn doctor_checks_each_part_and_says_what_mends() {
         ["claude", "credential"]
     );
     assert!(failed.iter().all(|check| check["mend"].is_string()));
+}
+
+#[tokio::test]
+async fn doctor_tells_whether_containers_are_kept_apart_in_redis() {
+    let dir = Folder::new();
+    let redis = RedisServer::start(dir.path()).await;
+    let client = redis::Client::open(redis.url()).expect("a URL");
+    let mut connection = client
+        .get_multiplexed_async_connection()
+        .await
+        .expect("a connection");
+    redis::cmd("ACL")
+        .arg(&["SETUSER", "gateway", "on", ">fake-password", "~*", "&*"])
+        .arg(&["+@all", "-acl"])
+        .exec_async(&mut connection)
+        .await
+        .expect("a user");
+    let users = async |url: String, acl: &str| {
+        let mut command = dir.ccpool();
+        command
+            .args(["doctor", "--json", "--runtime", "process", "--redis"])
+            .arg(url)
+            .env("CCPOOL_REDIS__ACL", acl)
+            .env("CCPOOL_DATADIR", dir.path().join("data"));
+        let (_, stdout, _) = ended(&mut command).await;
+        assert!(!stdout.contains("fake-password"), "{stdout}");
+        let report: Value = serde_json::from_str(&stdout).expect("JSON");
+        let checks = report["checks"].as_array().expect("a list");
+        let found = checks.iter().find(|check| check["name"] == "Redis users");
+        found.expect("it is looked at").clone()
+    };
+    let open = users(redis.url(), "on").await;
+    assert!(open["ok"] == true, "{open}");
+    assert!(open["mend"].to_string().contains("requirepass"), "{open}");
+    let refused = users(
+        format!("{}?user=gateway&pass=fake-password", redis.url()),
+        "on",
+    )
+    .await;
+    assert!(refused["ok"] == false, "{refused}");
+    assert!(
+        refused["mend"].to_string().contains("redis.acl: off"),
+        "{refused}"
+    );
+    let off = users(redis.url(), "off").await;
+    assert!(off["ok"] == true && off["mend"].is_string(), "{off}");
 }

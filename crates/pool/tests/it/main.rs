@@ -12,6 +12,7 @@ mod lifecycle;
 mod outage;
 mod planning;
 mod reading;
+mod scene;
 mod support;
 mod turns;
 mod users;

@@ -183,6 +183,8 @@ proptest! {
             rounds += 1;
             prop_assert!(rounds < 60, "it never comes to rest: {:?}", actions);
         }
+        let untold = |c: &Container| c.state == ContainerState::Assigned && c.undelivered;
+        prop_assert!(!world.containers.iter().any(untold));
         let spares = world.containers.iter().filter(|c| c.state == ContainerState::Warm).count();
         let room = desired.max_total > world.containers.len();
         if !desired.draining && world.containers.iter().all(|c| c.state != ContainerState::Creating) {

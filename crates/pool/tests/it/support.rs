@@ -109,6 +109,9 @@ impl World {
         let now = now();
         let report = [("registeredAt", now), ("readyAt", now), ("heartbeat", now)];
         let key = self.keys.container(container).report;
+        let script = redis::Script::new(ccpool::protocol::scripts::PUBLISH);
+        let sha = script.get_hash();
+        let () = self.connection.hset(&key, "script", sha).await.unwrap();
         let () = self.connection.hset_multiple(key, &report).await.unwrap();
         let () = self
             .connection

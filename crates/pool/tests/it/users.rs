@@ -1,12 +1,18 @@
 //! The Redis users of containers come, follow what is decided, and go with their containers.
 
-use ccpool::config::RedisAcl;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use ccpool::config::{RedisAcl, RedisTarget, RuntimeKind, Secret};
 use ccpool::protocol::assignment::Assignment;
+use ccpool::runtime::FakeRuntime;
 use ccpool::store::{ClaimOutcome, ClaimTerms, RedisStore, Store};
-use ccpool::{ContainerId, HealthStatus, SessionId};
+use ccpool::{
+    ContainerId, FailureKind, HealthStatus, Pool, PoolError, PoolParts, RedisAddress, SessionId,
+};
 use redis::aio::MultiplexedConnection;
 use redis::{AsyncCommands, IntoConnectionInfo};
-use std::time::Duration;
 
 use crate::support::{World, config, eventually};
 
@@ -254,4 +260,92 @@ async fn what_holds_nobody_back_is_told_and_is_in_the_way_of_nothing() {
     assert_eq!(told, world.redis.url().expose());
     assert!(users(&mut world).await.is_empty());
     world.claim("s1").await;
+}
+
+/// A pool at a server of somebody else's.
+async fn start_at(url: &str, acl: RedisAcl, dir: &std::path::Path) -> Result<Pool, PoolError> {
+    let mut config = config(0, 1);
+    config.redis.acl = acl;
+    config.runtime = RuntimeKind::Process;
+    config.data_dir = dir.to_owned();
+    config.redis.url = RedisTarget::Embedded;
+    let redis = RedisAddress::resolve(&config, Some(&Secret::new(url)), None).unwrap();
+    Pool::start(PoolParts {
+        config: Arc::new(config),
+        runtime: Arc::new(FakeRuntime::default()),
+        redis,
+        mcp_url: None,
+        credentials: BTreeMap::new(),
+    })
+    .await
+}
+
+#[tokio::test]
+async fn a_server_that_keeps_no_users_for_us_is_refused_with_what_mends_it() {
+    let world = World::new(config(0, 1)).await;
+    let dir = tempfile::tempdir().unwrap();
+    let mut admin = world.connection.clone();
+    let all = ["~clawdbot:cc:*", "&clawdbot:cc:*", "+@all"];
+    for (user, rules) in [
+        ("limited", &["-acl"][..]),
+        ("reader", &["-acl|setuser"]),
+        ("full", &[]),
+    ] {
+        let () = redis::cmd("ACL")
+            .arg("SETUSER")
+            .arg(&[user, "on", ">fake-gateway-password"])
+            .arg(&all)
+            .arg(rules)
+            .query_async(&mut admin)
+            .await
+            .unwrap();
+    }
+    let socket = world.redis.socket().display();
+    let url = |user: &str| format!("unix://{socket}?user={user}&pass=fake-gateway-password");
+    for user in ["limited", "reader"] {
+        let error = start_at(&url(user), RedisAcl::On, dir.path())
+            .await
+            .unwrap_err();
+        let said = error.to_string();
+        assert_eq!(error.kind(), FailureKind::Unavailable);
+        assert!(
+            said.starts_with("redis.acl is on, but Redis refuses"),
+            "{said}"
+        );
+        assert!(!said.contains("fake-gateway-password"), "{said}");
+        let mend = error.mend().unwrap();
+        assert!(
+            mend.contains("`ACL`") && mend.contains("redis.acl: off"),
+            "{mend}"
+        );
+    }
+    let pool = start_at(&url("limited"), RedisAcl::Off, dir.path())
+        .await
+        .unwrap();
+    pool.shutdown(Duration::ZERO).await;
+    // What the manual says that a user needs is enough.
+    let pool = start_at(&url("full"), RedisAcl::On, dir.path())
+        .await
+        .unwrap();
+    assert!(pool.health().await.warnings.is_empty());
+    pool.shutdown(Duration::ZERO).await;
+}
+
+#[tokio::test]
+async fn a_server_without_a_password_is_told() {
+    let world = World::new(config(0, 1)).await;
+    let dir = tempfile::tempdir().unwrap();
+    let () = redis::cmd("CONFIG")
+        .arg(&["SET", "requirepass", ""])
+        .query_async(&mut world.connection.clone())
+        .await
+        .unwrap();
+    let url = format!("unix://{}", world.redis.socket().display());
+    let pool = start_at(&url, RedisAcl::On, dir.path()).await.unwrap();
+    let health = pool.health().await;
+    assert_eq!(health.status, HealthStatus::Ok);
+    let warnings = &health.warnings;
+    assert!(warnings[0].contains("needs no password"), "{warnings:?}");
+    assert!(warnings[0].contains("requirepass"), "{warnings:?}");
+    pool.shutdown(Duration::ZERO).await;
 }
