@@ -261,11 +261,14 @@ fn try_tricks(scene: &Scene, own: &str) {
     for script in [
         "return redis.call('GET', KEYS[1])",
         "return redis.call('KEYS', '*')",
+        "return 1",
         "while true do end",
     ] {
         for command in ["EVAL", "EVAL_RO"] {
-            let call = [command, script, "1", result].map(str::to_owned);
-            tricks.push(call.to_vec());
+            for keys in [&["1", result][..], &["1", own], &["0"]] {
+                let call = [&[command, script], keys].concat();
+                tricks.push(call.into_iter().map(str::to_owned).collect());
+            }
         }
         tricks.push(["SCRIPT", "LOAD", script].map(str::to_owned).to_vec());
         let body = format!("#!lua name=x\nredis.register_function('f', function() {script} end)");
