@@ -1,6 +1,6 @@
 //! What can go wrong with the shared state.
 
-use redis::RedisError;
+use redis::{RedisError, ServerError};
 
 /// By what the caller can do about it.
 #[derive(Debug, thiserror::Error)]
@@ -14,7 +14,7 @@ pub enum StoreError {
     /// `redis.acl` is on, and Redis does not let containers have users.
     #[error(
         "redis.acl is on, but Redis refuses to keep users for containers: {}",
-        brief(source)
+        detail(source)
     )]
     NoUsers {
         #[source]
@@ -33,6 +33,18 @@ fn brief(error: &RedisError) -> String {
         .next()
         .unwrap_or_default()
         .to_owned()
+}
+
+/// What the server says of the first command that it refused.
+fn detail(error: &RedisError) -> String {
+    let said = refused(error).and_then(|first| first.details().map(str::to_owned));
+    said.unwrap_or_else(|| brief(error))
+}
+
+/// The first error of a pipeline or a transaction, or the only one.
+fn refused(error: &RedisError) -> Option<ServerError> {
+    let all = error.clone().into_server_errors()?;
+    all.first().map(|(_, first)| first.clone())
 }
 
 impl StoreError {
@@ -59,8 +71,12 @@ impl From<RedisError> for StoreError {
             || source.is_connection_dropped()
             || source.is_connection_refusal();
         // A server that is still loading its data, or has no memory left, answers with a code.
+        let refused = refused(&source);
+        let code = refused
+            .as_ref()
+            .map_or_else(|| source.code(), |first| Some(first.code()));
         let not_now = matches!(
-            source.code(),
+            code,
             Some(
                 "LOADING" | "BUSY" | "MASTERDOWN" | "READONLY" | "OOM" | "CLUSTERDOWN" | "TRYAGAIN"
             )

@@ -7,7 +7,7 @@ use ccpool_protocol::keys::Keys;
 use ccpool_protocol::record::field;
 use ccpool_protocol::{ContainerId, SessionId, access, scripts};
 use redis::aio::ConnectionManager;
-use redis::{AsyncCommands, Client, ConnectionInfo, Pipeline, RedisConnectionInfo};
+use redis::{AsyncCommands, Client, Cmd, ConnectionInfo, RedisConnectionInfo};
 
 use super::StoreError;
 use crate::password::Password;
@@ -62,16 +62,11 @@ impl RedisUsers {
     /// [`StoreError::NoUsers`] when Redis refuses.
     pub async fn probe(&self) -> Result<(), StoreError> {
         let container = ContainerId::from_random(rand::random());
-        let mut pipe = redis::pipe();
-        pipe.atomic();
-        self.set(&mut pipe, &container, None, &Password::mint().hash())?;
-        pipe.cmd("ACL")
-            .arg("DELUSER")
-            .arg(self.names.name(&container))
-            .ignore();
-        pipe.cmd("ACL").arg("USERS").ignore();
-        let asked = pipe.exec_async(&mut self.commands()).await;
-        asked.map_err(StoreError::of_users)
+        let made = self.set(&container, None, &Password::mint().hash())?;
+        let made = made.exec_async(&mut self.commands()).await;
+        made.map_err(StoreError::of_users)?;
+        self.expel(&container).await?;
+        self.list().await.map(|_| ())
     }
 
     /// The containers that have a user.
@@ -99,10 +94,9 @@ impl RedisUsers {
             let Some((session, hash)) = &wanted else {
                 return self.expel(container).await;
             };
-            let mut pipe = redis::pipe();
-            self.set(&mut pipe, container, session.as_ref(), hash)?;
-            let asked = pipe.exec_async(&mut self.commands()).await;
-            asked.map_err(StoreError::of_users)?;
+            let made = self.set(container, session.as_ref(), hash)?;
+            let made = made.exec_async(&mut self.commands()).await;
+            made.map_err(StoreError::of_users)?;
             // Another gateway may have claimed or forgotten it meanwhile.
             let now = self.recorded(container).await?;
             if now == wanted {
@@ -141,7 +135,8 @@ impl RedisUsers {
         // A server that refuses the first command carries out none.
         pipe.atomic();
         if let Some(hash) = hash {
-            self.set(&mut pipe, container, Some(session), hash)?;
+            pipe.add_command(self.set(container, Some(session), hash)?)
+                .ignore();
         }
         pipe.cmd("EVAL")
             .arg(DELIVER)
@@ -156,21 +151,19 @@ impl RedisUsers {
         }
     }
 
+    /// The command that gives a container its user.
     fn set(
         &self,
-        pipe: &mut Pipeline,
         container: &ContainerId,
         session: Option<&SessionId>,
         hash: &str,
-    ) -> Result<(), StoreError> {
+    ) -> Result<Cmd, StoreError> {
         let rules = self.names.rules(container, session, hash);
         let rules = rules.map_err(|error| StoreError::Broken(error.to_string()))?;
-        pipe.cmd("ACL")
-            .arg("SETUSER")
-            .arg(self.names.name(container))
-            .arg(rules)
-            .ignore();
-        Ok(())
+        let mut command = redis::cmd("ACL");
+        command.arg("SETUSER").arg(self.names.name(container));
+        command.arg(rules);
+        Ok(command)
     }
 
     /// What a container's record says of its user.
