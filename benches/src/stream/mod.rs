@@ -19,6 +19,9 @@ use crate::stream::pool::StreamPool;
 
 /// Envelopes a second of the paced measurement.
 const PACE: u64 = 1000;
+/// Envelopes a second of the long turn: at full speed a reader that is slower than the wrapper would be
+/// told of a gap sooner or later.
+const LONG_PACE: u64 = 50_000;
 /// Envelopes that a buffer keeps, in both ways.
 const KEEP: isize = 50_000;
 

@@ -6,11 +6,13 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail, ensure};
 use reqwest::Client;
 use serde_json::{Value, json};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
 use tokio::process::Command;
 
-use super::KEEP;
 use super::memory::{Memory, child_named};
 use super::reader::TurnReader;
+use super::{KEEP, LONG_PACE};
 use crate::Arguments;
 use crate::samples::Samples;
 use crate::site::Site;
@@ -18,6 +20,8 @@ use crate::site::Site;
 const SESSION: &str = "stream";
 const START: Duration = Duration::from_secs(30);
 const TURN: Duration = Duration::from_secs(300);
+/// Read at a time, in bytes.
+const READ: usize = 256 << 10;
 
 /// It has one session, which all turns go to.
 #[derive(Debug)]
@@ -77,7 +81,7 @@ impl StreamPool {
             Memory::of("wrapper", wrapper),
         ];
         let mut early = false;
-        self.turn(count, 0, TurnReader::default(), |reader| {
+        self.turn(count, LONG_PACE, TurnReader::default(), |reader| {
             if !early && reader.deltas >= count / 10 {
                 early = true;
                 memory.iter_mut().try_for_each(Memory::note_early)?;
@@ -96,17 +100,26 @@ impl StreamPool {
         mut reader: TurnReader,
         mut look: impl FnMut(&TurnReader) -> Result<()>,
     ) -> Result<TurnReader> {
-        let request = self
-            .client
-            .post(format!("{}/sessions/{SESSION}/turns", self.base))
-            .json(&json!({"prompt": format!("count={count} pace={pace}")}));
+        let body = json!({"prompt": format!("count={count} pace={pace}")}).to_string();
+        let address = self.base.trim_start_matches("http://");
+        let (host, prefix) = address.split_once('/').context("a base without a path")?;
+        let request = format!(
+            "POST /{prefix}/sessions/{SESSION}/turns HTTP/1.1\r\nhost: {host}\r\n\
+             content-type: application/json\r\ncontent-length: {}\r\nconnection: close\r\n\r\n{body}",
+            body.len()
+        );
         let read = async {
-            let mut response = request.send().await?.error_for_status()?;
-            while let Some(chunk) = response.chunk().await? {
-                reader.feed(&chunk)?;
+            let mut socket = TcpStream::connect(host).await?;
+            socket.write_all(request.as_bytes()).await?;
+            let mut buffer = vec![0; READ];
+            loop {
+                let length = socket.read(&mut buffer).await?;
+                if length == 0 {
+                    return anyhow::Ok(());
+                }
+                reader.feed(&buffer[..length])?;
                 look(&reader)?;
             }
-            anyhow::Ok(())
         };
         tokio::time::timeout(TURN, read)
             .await

@@ -1,5 +1,6 @@
-//! Reads a turn's server-sent events cheaply: it looks at ids, types and the time that a delta was
-//! printed at.
+//! Reads a turn's server-sent events off the socket, as cheaply as can be, because what the reader
+//! costs is not ccpool's: it looks at ids, types and the time that a delta was printed at. What HTTP
+//! puts between the pieces of the body are lines of their own, which say nothing here.
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -23,21 +24,30 @@ impl TurnReader {
     ///
     /// # Errors
     /// An envelope was missed or came twice, or the turn failed.
-    pub(crate) fn feed(&mut self, chunk: &[u8]) -> Result<()> {
-        self.rest.extend_from_slice(chunk);
-        let mut rest = std::mem::take(&mut self.rest);
-        let mut from = 0;
-        while let Some(length) = rest[from..].iter().position(|byte| *byte == b'\n') {
-            self.line(&rest[from..from + length])?;
-            from += length + 1;
+    pub(crate) fn feed(&mut self, mut chunk: &[u8]) -> Result<()> {
+        if !self.rest.is_empty() {
+            let Some(length) = memchr::memchr(b'\n', chunk) else {
+                self.rest.extend_from_slice(chunk);
+                return Ok(());
+            };
+            let mut line = std::mem::take(&mut self.rest);
+            line.extend_from_slice(&chunk[..length]);
+            self.line(&line)?;
+            chunk = &chunk[length + 1..];
         }
-        rest.drain(..from);
-        self.rest = rest;
+        while let Some(length) = memchr::memchr(b'\n', chunk) {
+            self.line(&chunk[..length])?;
+            chunk = &chunk[length + 1..];
+        }
+        self.rest.extend_from_slice(chunk);
         Ok(())
     }
 
     fn line(&mut self, line: &[u8]) -> Result<()> {
-        if let Some(id) = line.strip_prefix(b"id: ") {
+        if line.starts_with(b"HTTP/1.1 ") {
+            let status = String::from_utf8_lossy(line);
+            ensure!(line.starts_with(b"HTTP/1.1 200"), "ccpool answers {status}");
+        } else if let Some(id) = line.strip_prefix(b"id: ") {
             let digits = id.split(|byte| *byte == b'-').next().unwrap_or_default();
             let seq: u64 = std::str::from_utf8(digits)?.parse()?;
             ensure!(seq >= self.last_seq, "seq {seq} after {}", self.last_seq);
