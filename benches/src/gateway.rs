@@ -102,13 +102,11 @@ impl Gateway {
         let base = announced["listening"]
             .as_str()
             .context("ccpool did not say where it listens")?;
-        let redis = data.join("redis").join(pid.to_string());
-        let password = std::fs::read_to_string(redis.with_extension("password"))?;
-        let socket = redis.join("redis.sock");
+        let redis_url = embedded_redis(&data, pid)?;
         Ok(Self {
             base: format!("{base}/api/docker-cc"),
             client: Client::builder().tcp_nodelay(true).no_proxy().build()?,
-            redis_url: format!("redis+unix://{}?pass={password}", socket.display()),
+            redis_url,
             name: name.to_owned(),
         })
     }
@@ -226,6 +224,14 @@ impl Gateway {
 
 fn since(began: Instant) -> f64 {
     began.elapsed().as_secs_f64() * 1e3
+}
+
+/// The address of the Redis that a gateway has started for itself, with the password.
+pub(crate) fn embedded_redis(data: &Path, gateway: u32) -> Result<String> {
+    let redis = data.join("redis").join(gateway.to_string());
+    let password = std::fs::read_to_string(redis.with_extension("password"))?;
+    let socket = redis.join("redis.sock");
+    Ok(format!("redis+unix://{}?pass={password}", socket.display()))
 }
 
 pub(crate) fn path_with(program: &Path) -> Result<std::ffi::OsString> {

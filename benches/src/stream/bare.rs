@@ -1,7 +1,6 @@
-//! The floor: Redis alone, over the same socket, doing what each envelope has done to it (appended to
+//! The floor: Redis alone, at the same address, doing what each envelope has done to it (appended to
 //! a list that is trimmed, published to a channel), with one subscriber.
 
-use std::path::Path;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
@@ -18,8 +17,8 @@ const LIMIT: Duration = Duration::from_secs(120);
 
 /// Writes `count` envelopes as fast as Redis takes them; envelopes a second until the subscriber has
 /// the last.
-pub(crate) async fn burst(socket: &Path, key: &str, count: u64) -> Result<f64> {
-    let (connection, subscriber) = connect(socket, key).await?;
+pub(crate) async fn burst(url: &str, key: &str, count: u64) -> Result<f64> {
+    let (connection, subscriber) = connect(url, key).await?;
     let began = Instant::now();
     let written = write(connection, key, count);
     let heard = hear(subscriber, count);
@@ -31,8 +30,8 @@ pub(crate) async fn burst(socket: &Path, key: &str, count: u64) -> Result<f64> {
 }
 
 /// Writes `count` envelopes, `pace` a second; how long each took to the subscriber, in ms.
-pub(crate) async fn paced(socket: &Path, key: &str, count: u64, pace: u64) -> Result<Samples> {
-    let (mut connection, subscriber) = connect(socket, key).await?;
+pub(crate) async fn paced(url: &str, key: &str, count: u64, pace: u64) -> Result<Samples> {
+    let (mut connection, subscriber) = connect(url, key).await?;
     let writing = async {
         let mut tick = interval(Duration::from_secs_f64(1.0 / pace as f64));
         for number in 0..count {
@@ -59,8 +58,8 @@ pub(crate) async fn paced(socket: &Path, key: &str, count: u64, pace: u64) -> Re
     Ok(samples)
 }
 
-async fn connect(socket: &Path, key: &str) -> Result<(MultiplexedConnection, PubSub)> {
-    let client = redis::Client::open(format!("redis+unix://{}", socket.display()))?;
+async fn connect(url: &str, key: &str) -> Result<(MultiplexedConnection, PubSub)> {
+    let client = redis::Client::open(url)?;
     let mut subscriber = client.get_async_pubsub().await?;
     subscriber.subscribe(key).await?;
     Ok((client.get_multiplexed_async_connection().await?, subscriber))

@@ -106,8 +106,7 @@ async fn through(running: &Running, way: Way, arguments: &Arguments) -> Result<f
             .send()
             .await?
             .error_for_status()?;
-        let url = format!("redis+unix://{}", running.redis_socket.display());
-        let client = redis::Client::open(url)?;
+        let client = redis::Client::open(&*running.redis_url)?;
         let mut redis = client.get_multiplexed_async_connection().await?;
         let mut sse = Sse::default();
         let mut asked = None;

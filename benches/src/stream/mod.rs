@@ -80,7 +80,7 @@ pub(crate) async fn measure(
     };
     for run in 0..=extent.bursts {
         eprintln!("    stream: full speed, run {run} of {}", extent.bursts);
-        let bare = bare::burst(pool.redis_socket(), &site.name("bare"), extent.burst).await?;
+        let bare = bare::burst(pool.redis_url(), &site.name("bare"), extent.burst).await?;
         let ccpool = pool.burst(extent.burst).await?;
         // The first of each warms up.
         if run > 0 {
@@ -90,7 +90,7 @@ pub(crate) async fn measure(
     }
     eprintln!("    stream: {PACE} envelopes a second");
     streamed.bare_delay =
-        bare::paced(pool.redis_socket(), &site.name("bare"), extent.paced, PACE).await?;
+        bare::paced(pool.redis_url(), &site.name("bare"), extent.paced, PACE).await?;
     streamed.ccpool_delay = pool.paced(extent.paced, PACE).await?;
     eprintln!("    stream: one turn of {} envelopes", extent.long);
     streamed.memory = pool.long(extent.long).await?;

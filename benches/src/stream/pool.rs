@@ -28,7 +28,7 @@ const READ: usize = 256 << 10;
 pub(crate) struct StreamPool {
     base: String,
     client: Client,
-    redis_socket: PathBuf,
+    redis_url: String,
     gateway: u32,
 }
 
@@ -41,7 +41,7 @@ impl StreamPool {
         let pool = Self {
             base: running.base,
             client: running.client,
-            redis_socket: running.redis_socket,
+            redis_url: running.redis_url,
             gateway: running.pid,
         };
         pool.client
@@ -53,8 +53,8 @@ impl StreamPool {
         Ok(pool)
     }
 
-    pub(crate) fn redis_socket(&self) -> &Path {
-        &self.redis_socket
+    pub(crate) fn redis_url(&self) -> &str {
+        &self.redis_url
     }
 
     /// Envelopes a second, from the prompt until the reader has the ending.
@@ -137,7 +137,7 @@ impl StreamPool {
 pub(crate) struct Running {
     pub(crate) base: String,
     pub(crate) client: Client,
-    pub(crate) redis_socket: PathBuf,
+    pub(crate) redis_url: String,
     pub(crate) pid: u32,
     /// Its configuration file, for the CLI.
     pub(crate) configuration: PathBuf,
@@ -202,7 +202,7 @@ pub(crate) async fn serve(
     Ok(Running {
         base: format!("{listening}/api/docker-cc"),
         client,
-        redis_socket: data.join("redis").join(pid.to_string()).join("redis.sock"),
+        redis_url: crate::gateway::embedded_redis(&data, pid)?,
         pid,
         configuration,
     })
