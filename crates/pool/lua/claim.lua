@@ -22,7 +22,9 @@ for _, id in ipairs(redis.call('ZRANGE', KEYS[1], 0, -1)) do
   if redis.call('HGET', record, 'state') ~= 'warm' then
     redis.call('ZREM', KEYS[1], id)
   else
-    local beat = tonumber(redis.call('HGET', record .. ':report', 'heartbeat') or '0')
+    -- The report is the container's to write: whatever it holds, others can be claimed.
+    local told = redis.pcall('HGET', record .. ':report', 'heartbeat')
+    local beat = type(told) == 'string' and tonumber(told) or 0
     -- One that was not heard of is passed over; whether it is dead is for others to decide.
     if now - beat <= tonumber(ARGV[7]) then
       redis.call('ZREM', KEYS[1], id)

@@ -1,21 +1,21 @@
 -- Ends the turns of a session whose container is gone, on the wrapper's behalf.
 -- KEYS: 1 output_buffer, 2 state, 3 result, 4 inflight, 5 input of the session
--- ARGV: 1 output channel, 2 length of the buffer, 3 seq that the session must be at,
---       4 JSON of the newest terminal event, 5 how many prompts it is for: those that were
---       taken or wait, 6.. envelopes
+-- ARGV: 1 output channel, 2 length of the buffer, 3 seq that the session must be at, as it was
+--       read, 4 JSON of the newest terminal event, 5 how many prompts it is for: those that were
+--       taken or wait, 6 seq of the newest envelope, 7.. envelopes
 -- Returns: "ok" | "moved"
-if (redis.call('HGET', KEYS[2], 'seq') or '0') ~= ARGV[3]
+if (redis.call('HGET', KEYS[2], 'seq') or '') ~= ARGV[3]
     or redis.call('LLEN', KEYS[4]) + redis.call('LLEN', KEYS[5]) ~= tonumber(ARGV[5]) then
   return 'moved'
 end
-for i = 6, #ARGV do
+for i = 7, #ARGV do
   redis.call('RPUSH', KEYS[1], ARGV[i])
   redis.call('PUBLISH', ARGV[1], ARGV[i])
 end
 redis.call('LTRIM', KEYS[1], -tonumber(ARGV[2]), -1)
 redis.call('SET', KEYS[3], ARGV[4])
 -- No batch has a number above this: what the wrapper still had on the way does not count.
-redis.call('HSET', KEYS[2], 'seq', tonumber(ARGV[3]) + #ARGV - 5, 'turn', '',
+redis.call('HSET', KEYS[2], 'seq', ARGV[6], 'turn', '',
   'batch', '9007199254740991')
 redis.call('DEL', KEYS[4], KEYS[5])
 return 'ok'

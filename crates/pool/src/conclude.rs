@@ -12,6 +12,11 @@ use serde_json::value::RawValue;
 use crate::clock::unix_ms;
 use crate::store::{Store, StoreError};
 
+/// Somebody may push a prompt just now, but not for ever.
+const ATTEMPTS: usize = 100;
+/// More envelopes than a session can have; Lua's numbers are exact up to here.
+const MOST: u64 = 1 << 53;
+
 /// What the turns are told.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Why<'a> {
@@ -26,12 +31,11 @@ pub(crate) async fn conclude(
     session: &SessionId,
     why: Why<'_>,
 ) -> Result<(), StoreError> {
-    loop {
+    for _ in 0..ATTEMPTS {
         let state = store.session_state(session).await?;
-        let seq = state
-            .get(field::SEQ)
-            .and_then(|seq| seq.parse().ok())
-            .unwrap_or(0);
+        let from = state.get(field::SEQ).map_or("", String::as_str);
+        // What is no number of envelopes was not written by a wrapper of ours.
+        let seq = from.parse().ok().filter(|seq| *seq < MOST).unwrap_or(0);
         let running = state
             .get(field::TURN)
             .and_then(|turn| TurnId::new(turn.as_str()).ok());
@@ -60,13 +64,17 @@ pub(crate) async fn conclude(
         let newest = newest
             .expect("there is a turn")
             .expect("events have string keys");
+        let to = endings.last().map_or(seq, |ending| ending.seq);
         if store
-            .conclude(session, seq, items.len(), &envelopes, &newest)
+            .conclude(session, from, to, items.len(), &envelopes, &newest)
             .await?
         {
             return Ok(());
         }
     }
+    Err(StoreError::Broken(format!(
+        "session {session} goes on changing without its container"
+    )))
 }
 
 /// The running turn first, then the prompts in their order. A prompt pushed by hand may have no

@@ -238,7 +238,13 @@ async fn finish(
     }
     let ended = async {
         if let Some(session) = &container.session {
-            conclude(&*inner.store, session, why).await?;
+            match conclude(&*inner.store, session, why).await {
+                // What its container has made of the session's keys must not keep the place taken.
+                Err(StoreError::Broken(error)) => {
+                    tracing::warn!(%session, error, "its turns cannot be ended");
+                }
+                concluded => concluded?,
+            }
         }
         release(inner, &container, inner.config.timeouts.retain).await
     };

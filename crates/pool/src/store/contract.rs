@@ -180,13 +180,15 @@ pub trait Store: Send + Sync + fmt::Debug {
     /// Prompts that were taken and not answered, then those not taken.
     async fn unanswered(&self, session: &SessionId) -> Result<Vec<Vec<u8>>, StoreError>;
 
-    /// Ends turns for a wrapper that is gone: appends the envelopes if the session is still at
-    /// `seq` and as many prompts as `prompts` were taken or wait, sets `result`, empties `inflight`
+    /// Ends turns for a wrapper that is gone: appends the envelopes if the session's `seq` is still
+    /// what was read (`from`; empty for none) and as many prompts as `prompts` were taken or wait,
+    /// sets it to `to` and sets `result`, empties `inflight`
     /// and `input`. From then on nothing of that wrapper's counts. False: it has moved on.
     async fn conclude(
         &self,
         session: &SessionId,
-        seq: u64,
+        from: &str,
+        to: u64,
         prompts: usize,
         envelopes: &[String],
         result: &str,

@@ -6,6 +6,7 @@ mod contract;
 mod error;
 mod redis_store;
 mod scripts;
+mod spoilt;
 mod users;
 
 pub use contract::{

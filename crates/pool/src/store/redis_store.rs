@@ -15,6 +15,7 @@ use redis::aio::{ConnectionManager, ConnectionManagerConfig};
 use super::answer::{container_id, pool_error, unexpected};
 use super::assigned::Assigned;
 use super::scripts::Scripts;
+use super::spoilt;
 use super::{
     ClaimOutcome, ClaimTerms, Condition, Page, PushOutcome, RedisUsers, Reserve, Retired, Store,
     StoreError,
@@ -90,30 +91,17 @@ impl RedisStore {
         &self,
         keys: impl IntoIterator<Item = String>,
     ) -> Result<Vec<HashMap<String, String>>, StoreError> {
-        let mut pipe = redis::pipe();
-        let mut any = false;
-        for key in keys {
-            pipe.hgetall(key);
-            any = true;
-        }
-        if !any {
-            return Ok(Vec::new());
-        }
-        Ok(pipe.query_async(&mut self.commands()).await?)
+        let commands = keys.into_iter().map(redis::Cmd::hgetall).collect();
+        spoilt::each(self.commands(), commands, HashMap::new()).await
     }
 
     async fn lengths(
         &self,
         lists: impl IntoIterator<Item = String>,
     ) -> Result<Vec<usize>, StoreError> {
-        let mut pipe = redis::pipe();
-        for list in lists {
-            pipe.llen(list);
-        }
-        if pipe.is_empty() {
-            return Ok(Vec::new());
-        }
-        Ok(pipe.query_async(&mut self.commands()).await?)
+        let commands = lists.into_iter().map(redis::Cmd::llen).collect();
+        // To one that is none nothing can be delivered.
+        spoilt::each(self.commands(), commands, 1).await
     }
 
     /// For scripts that find out themselves which container they are about.
@@ -455,7 +443,8 @@ impl Store for RedisStore {
     async fn conclude(
         &self,
         session: &SessionId,
-        seq: u64,
+        from: &str,
+        to: u64,
         prompts: usize,
         envelopes: &[String],
         result: &str,
@@ -471,9 +460,10 @@ impl Store for RedisStore {
             .key(keys.input)
             .arg(keys.output)
             .arg(self.output_buffer)
-            .arg(seq)
+            .arg(from)
             .arg(result)
             .arg(prompts)
+            .arg(to)
             .arg(envelopes)
             .invoke_async(&mut self.commands())
             .await?;

@@ -16,3 +16,4 @@ mod scene;
 mod support;
 mod turns;
 mod users;
+mod vandal;

@@ -1,0 +1,82 @@
+//! A container that spoils the keys it may write: nobody else suffers, and its place is freed.
+
+use ccpool::SessionId;
+use ccpool::runtime::Exit;
+use redis::AsyncCommands;
+
+use crate::support::{World, config, eventually};
+
+/// Makes something of every key of the container's and its session's that nobody expects there.
+async fn spoil(world: &mut World, container: &ccpool::ContainerId) {
+    let (own, session) = (world.keys.container(container), world.session_keys("s1"));
+    for key in [own.report, session.state] {
+        let () = world.connection.del(&key).await.unwrap();
+        let () = world.connection.rpush(&key, "spoilt").await.unwrap();
+    }
+    let lists = [own.inbox, session.input, session.inflight];
+    for key in lists.into_iter().chain([session.output_buffer]) {
+        let () = world.connection.set(&key, "spoilt").await.unwrap();
+    }
+    let () = world.connection.del(&session.result).await.unwrap();
+    let () = world
+        .connection
+        .rpush(&session.result, "spoilt")
+        .await
+        .unwrap();
+}
+
+#[tokio::test]
+async fn spoilt_keys_are_in_nobodys_way() {
+    let mut world = World::new(config(2, 3)).await;
+    world.warm(2).await;
+    let vandal = world.claim("s1").await;
+    spoil(&mut world, &vandal).await;
+    let other = world.claim("s2").await;
+    assert_ne!(other, vandal);
+    let exit = Exit {
+        code: Some(1),
+        oom: false,
+    };
+    world.runtime.kill(&vandal, exit);
+    world
+        .until("its place is free", |pool| {
+            pool.containers.iter().all(|c| c.container != vandal)
+        })
+        .await;
+    // The name is good for a session again.
+    world.warm(1).await;
+    assert_ne!(world.claim("s1").await, vandal);
+    let session = SessionId::new("s1").unwrap();
+    let prompt = ccpool::Prompt::text("hello");
+    world.pool.send(&session, prompt).await.unwrap();
+}
+
+/// A number that is none, and one after which there is no other.
+#[tokio::test]
+async fn a_turn_ends_whatever_its_container_says_its_number_is() {
+    for seq in ["x", "", "-1", "18446744073709551615", "1e300"] {
+        let mut world = World::new(config(1, 2)).await;
+        world.warm(1).await;
+        let vandal = world.claim("s1").await;
+        let keys = world.session_keys("s1");
+        let fields = [("turn", "t1"), ("seq", seq)];
+        let () = world
+            .connection
+            .hset_multiple(&keys.state, &fields)
+            .await
+            .unwrap();
+        let exit = Exit {
+            code: Some(1),
+            oom: false,
+        };
+        world.runtime.kill(&vandal, exit);
+        let result: String = eventually("the turn ends", async || {
+            world.connection.clone().get(&keys.result).await.ok()
+        })
+        .await;
+        assert!(
+            result.contains(r#""kind":"container_lost""#),
+            "{seq}: {result}"
+        );
+    }
+}
