@@ -113,6 +113,47 @@ impl Keys {
         format!("{}pool:idempotency:{session}:{key}", self.prefix)
     }
 
+    /// Sorted set: live gateways, as `id@host`, by the time until which they are taken for live
+    /// (Unix ms).
+    pub fn gateways(&self) -> String {
+        format!("{}pool:gateways", self.prefix)
+    }
+
+    /// Hash: which gateway leads; `owner`, `fence`, `until`.
+    pub fn leader(&self) -> String {
+        format!("{}pool:leader", self.prefix)
+    }
+
+    /// Hash: what was changed while the pool ran: limits, `draining`.
+    pub fn settings(&self) -> String {
+        format!("{}pool:settings", self.prefix)
+    }
+
+    /// String: how many claims were served; numbers the claims.
+    pub fn claims(&self) -> String {
+        format!("{}pool:claims", self.prefix)
+    }
+
+    /// Sorted set: tickets of waiting claims, in the order in which they are served.
+    pub fn waiting(&self) -> String {
+        format!("{}pool:waiting", self.prefix)
+    }
+
+    /// Hash: each ticket's deadline, and of which agent it is.
+    pub fn tickets(&self) -> String {
+        format!("{}pool:tickets", self.prefix)
+    }
+
+    /// Hash: whose turn it is among the agents that wait.
+    pub fn fairness(&self) -> String {
+        format!("{}pool:fairness", self.prefix)
+    }
+
+    /// Channel: what gateways tell each other; containers may not. See `docs/redis.md`.
+    pub fn news(&self) -> String {
+        format!("{}pool:news", self.prefix)
+    }
+
     /// Channel: a nudge whenever a container's report changed in a way a gateway waits for.
     pub fn events(&self) -> String {
         format!("{}pool:events", self.prefix)

@@ -27,6 +27,12 @@ pub mod field {
     pub const ASSIGNMENT: &str = "assignment";
     /// The runtime's own id (Docker's, or a process id).
     pub const RUNTIME_ID: &str = "runtimeId";
+    /// On which host it runs; see `docs/redis.md`.
+    pub const HOST: &str = "host";
+    /// The gateway that holds its claim.
+    pub const OWNER: &str = "owner";
+    /// The number of its claim; another one after another gateway has taken it over.
+    pub const CLAIM: &str = "claim";
     /// Asked of the runtime.
     pub const CREATED_AT: &str = "createdAt";
     /// Its token has listed the gateway's tools.
@@ -49,6 +55,8 @@ pub mod report {
     pub const HEARTBEAT: &str = "heartbeat";
     /// The session id that `claude` was started with.
     pub const CLI_SESSION_ID: &str = "cliSessionId";
+    /// The session that it has been assigned to.
+    pub const SESSION: &str = "session";
     /// SHA-1 of the [`crate::scripts::PUBLISH`] that it calls.
     pub const SCRIPT: &str = "script";
     /// The wrapper's version.

@@ -4,6 +4,7 @@
 use std::collections::HashSet;
 use std::io;
 use std::path::Path;
+use std::time::Duration;
 
 use ccpool_protocol::{ContainerId, mark};
 use nix::sys::signal::{Signal, kill};
@@ -11,14 +12,18 @@ use nix::unistd::Pid;
 
 /// Something may start another thing while it is looked for.
 const ROUNDS: usize = 10;
+/// Loading a program takes less.
+const LOADING: Duration = Duration::from_millis(5);
 
 /// Ends every process of a container's, but for the wrapper, which has no mark. Blocks for as long
 /// as it takes to read `/proc`. Returns how many there were.
 pub(super) fn end(container: &ContainerId) -> io::Result<usize> {
     let mut ended = HashSet::new();
     for _ in 0..ROUNDS {
-        let found = marked(container)?;
-        if found.is_subset(&ended) {
+        let (found, loading) = marked(container)?;
+        if loading {
+            std::thread::sleep(LOADING);
+        } else if found.is_subset(&ended) {
             break;
         }
         for pid in found {
@@ -30,21 +35,29 @@ pub(super) fn end(container: &ContainerId) -> io::Result<usize> {
     Ok(ended.len())
 }
 
-fn marked(container: &ContainerId) -> io::Result<HashSet<Pid>> {
-    let mut found = HashSet::new();
+/// Those with the mark, and whether there is one that cannot be told yet: for a moment while its
+/// program is loaded a process has neither environment nor arguments.
+fn marked(container: &ContainerId) -> io::Result<(HashSet<Pid>, bool)> {
+    let (mut found, mut loading) = (HashSet::new(), false);
     for entry in Path::new("/proc").read_dir()? {
         let Ok(entry) = entry else { continue };
         let name = entry.file_name();
         let Some(pid) = name.to_str().and_then(|name| name.parse().ok()) else {
             continue;
         };
-        // Not to be read: somebody else's. Empty: it has ended.
-        let environment = std::fs::read(entry.path().join("environ")).unwrap_or_default();
+        // Not to be read: somebody else's. Empty: it has ended, or has not begun.
+        let read = |name| std::fs::read(entry.path().join(name));
+        let Ok(environment) = read("environ") else {
+            continue;
+        };
         if mark::is_on(&environment, container.as_str()) {
             found.insert(Pid::from_raw(pid));
         }
+        let blank = environment.is_empty() && read("cmdline").is_ok_and(|line| line.is_empty());
+        // One that has ended has no program, nor has a thread of the kernel's.
+        loading |= blank && entry.path().join("exe").read_link().is_ok();
     }
-    Ok(found)
+    Ok((found, loading))
 }
 
 #[cfg(test)]
