@@ -7,7 +7,8 @@ use std::hint::black_box;
 
 use ccpool::plan::{Desired, Observed, plan};
 use ccpool::runtime::Presence;
-use ccpool::{Activity, AgentId, Container, ContainerId, SessionId, TurnId};
+use ccpool::standing::{Fence, Settings, Standing};
+use ccpool::{Activity, AgentId, Container, ContainerId, GatewayId, SessionId, TurnId};
 use ccpool_protocol::envelope::Envelope;
 use ccpool_protocol::fold::{Ending, Fold, Stamp};
 use ccpool_protocol::framing::LineFramer;
@@ -136,7 +137,9 @@ fn planning(criterion: &mut Criterion) {
         heartbeat_ms: 20_000,
         tools_required: true,
         fingerprint: "print".to_owned(),
+        surplus_ms: 60_000,
         draining: false,
+        leaving: false,
     };
     let observed = hundred();
     criterion.bench_function("plan for 100 containers", |bencher| {
@@ -153,6 +156,15 @@ fn hundred() -> Observed {
         .map(|c| (c.id.clone(), Presence::Running))
         .collect();
     Observed {
+        standing: Standing {
+            now,
+            fence: Some(Fence(1)),
+            leader: Some(me()),
+            gateways: vec![me()],
+            settings: Settings::default(),
+            emptied: false,
+        },
+        me: me(),
         containers,
         present: Some(present),
         waiting: 0,
@@ -169,29 +181,30 @@ fn container(number: u64, now: u64) -> Container {
     };
     let assigned = state == ContainerState::Assigned;
     let since = |ms: u64| Some(now - ms);
+    let id = ContainerId::from_random(number);
     Container {
-        id: ContainerId::from_random(number),
         state,
         session: assigned.then(|| SessionId::new(format!("s{number}")).expect("valid")),
         agent: assigned.then(AgentId::default),
-        fingerprint: "print".to_owned(),
-        acl_hash: None,
+        owner: assigned.then(|| me().to_string()),
         runtime_id: Some(format!("{number:064}")),
-        created_at: now - 60_000,
         tools_listed_at: since(59_000),
         warm_at: (state != ContainerState::Creating).then_some(now - 59_000),
         assigned_at: assigned.then_some(now - 30_000),
-        reason: None,
         registered_at: since(59_500),
         ready_at: since(59_100),
         heartbeat: since(1_000),
-        failure: None,
-        undelivered: false,
         activity: assigned.then(|| Activity {
             turn: (number % 4 == 2).then(turn),
             last_activity: now - 2_000,
+            ..Activity::default()
         }),
+        ..Container::reserved(id, me().host(), "print", now - 60_000)
     }
+}
+
+fn me() -> GatewayId {
+    GatewayId::from_random(1, "here")
 }
 
 criterion_group!(micro, framing, fold, envelope, planning);

@@ -141,6 +141,13 @@ impl Board {
         self.0.wake.notify_one();
     }
 
+    /// Sets a field of the report that nobody waits for: it goes with the next heartbeat.
+    pub(crate) fn remark(&self, field: &'static str, value: impl Into<String>) {
+        let mut state = self.state();
+        state.report.retain(|(name, _)| *name != field);
+        state.report.push((field, value.into()));
+    }
+
     /// The whole report has to be written again: Redis may have been emptied.
     pub(crate) fn reregister(&self) {
         self.state().announce = true;

@@ -4,7 +4,6 @@
 use std::collections::HashSet;
 use std::io;
 use std::path::Path;
-use std::time::Duration;
 
 use ccpool_protocol::mark;
 use nix::sys::signal::{Signal, kill};
@@ -13,9 +12,7 @@ use nix::unistd::Pid;
 use crate::home::Acting;
 
 /// Something may start another thing while it is looked for.
-const ROUNDS: usize = 10;
-/// Loading a program takes less.
-const LOADING: Duration = Duration::from_millis(5);
+const ROUNDS: usize = 50;
 
 /// Ends every process that has this mark. Returns how many there were.
 ///
@@ -26,7 +23,7 @@ pub(crate) fn end(container: &str, uid: Option<u32>) -> io::Result<usize> {
     for _ in 0..ROUNDS {
         let (found, loading) = marked(container)?;
         if loading {
-            std::thread::sleep(LOADING);
+            std::thread::yield_now();
         } else if found.is_subset(&ended) {
             break;
         }

@@ -214,6 +214,9 @@ impl Loop {
         self.service = Some(service);
         let keys = self.owned.board.keys().session(&assignment.session);
         self.owned.board.assign(keys, resume.batch);
+        // A gateway that has lost the claim must not take this container for a spare.
+        let serves = assignment.session.as_str();
+        self.owned.board.remark(report::SESSION, serves);
         self.owned.board.post(ops);
         log::info(format_args!("serving session {}", assignment.session));
         if matches!(self.life, Life::Stopping { .. }) {

@@ -4,7 +4,8 @@
 --       4 record, 5 report, 6 inbox of the container,
 --       7.. (with a session) set of the agent's sessions, state of the session, its input,
 --       inflight, output_buffer and result
--- ARGV: 1 container, 2 session or "", 3 how long its keys stay, in ms, 4 its output channel or ""
+-- ARGV: 1 container, 2 session or "", 3 how long its keys stay, in ms, 4 its output channel or "",
+--       5 channel that gateways hear
 -- Returns: "ok"
 redis.call('SREM', KEYS[1], ARGV[1])
 redis.call('ZREM', KEYS[2], ARGV[1])
@@ -29,4 +30,5 @@ if ARGV[2] ~= '' and redis.call('HGET', KEYS[3], ARGV[2]) == ARGV[1] then
   -- Readers need not wait for a look at the state to know.
   redis.call('PUBLISH', ARGV[4], 'ended')
 end
+redis.call('PUBLISH', ARGV[5], 'freed')
 return 'ok'

@@ -1,19 +1,24 @@
 //! Getting a container for a session.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use ccpool_protocol::assignment::Assignment;
+use ccpool_protocol::record::ContainerState;
 use ccpool_protocol::{AgentId, ContainerId, SessionId, UnixMs};
 use serde::{Deserialize, Serialize};
-use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use crate::clock::unix_ms;
 use crate::error::PoolError;
 use crate::launch::{boot_model, heartbeat_limit};
 use crate::pool::{Inner, Pool};
-use crate::store::{ClaimOutcome, ClaimTerms};
+use crate::store::{ClaimOutcome, ClaimTerms, Condition, StoreError, Ticket};
+
+/// How often a waiting claim comes back at least; its place in the queue is kept for three times
+/// that.
+const COME_BACK: Duration = Duration::from_millis(500);
 
 /// What a claim asks for. Everything may be left out.
 #[derive(Debug, Clone, Default)]
@@ -46,29 +51,52 @@ pub struct Claimed {
     pub waited: bool,
 }
 
-/// Counts a waiting claim for as long as it waits, however it ends.
-struct Waiting<'a>(&'a AtomicUsize);
+/// The place of a claim in the queue; given up when it no longer waits, however it ends.
+struct Place {
+    inner: Arc<Inner>,
+    ticket: Option<Ticket>,
+}
 
-impl<'a> Waiting<'a> {
-    fn begin(count: &'a AtomicUsize) -> Self {
-        count.fetch_add(1, Ordering::Relaxed);
-        Self(count)
+impl Drop for Place {
+    fn drop(&mut self) {
+        let Some(ticket) = self.ticket.take() else {
+            return;
+        };
+        let inner = Arc::clone(&self.inner);
+        self.inner.tasks.spawn(async move {
+            // What cannot be told now, its deadline says soon.
+            if let Err(error) = inner.store.withdraw(&ticket).await {
+                tracing::debug!(%error, "could not give up a place in the queue");
+            }
+        });
     }
 }
 
-impl Drop for Waiting<'_> {
-    fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::Relaxed);
-    }
+/// A container that was bound, until its claim is answered. It lets the reconcilers look however the
+/// claim ends: a successor is missing, and a claim that is cut off may leave the container untold.
+struct Bound {
+    inner: Arc<Inner>,
+    container: ContainerId,
+    /// Nobody but this claim can know it: without an answer the session is of no use.
+    secret: Option<SessionId>,
 }
 
-/// Lets the reconciler look, however a claim that got a container ends: a successor is missing, and
-/// a claim that is cut off may leave the container untold.
-struct Nudge<'a>(&'a Notify);
-
-impl Drop for Nudge<'_> {
+impl Drop for Bound {
     fn drop(&mut self) {
-        self.0.notify_one();
+        self.inner.changed();
+        let Some(session) = self.secret.take() else {
+            return;
+        };
+        let (inner, container) = (Arc::clone(&self.inner), self.container.clone());
+        self.inner.tasks.spawn(async move {
+            let (to, why) = (ContainerState::Draining, "its claim was given up");
+            let serves = Condition::Serves(&session);
+            match inner.store.retire(&container, to, why, serves, None).await {
+                Ok(_) => inner.changed(),
+                // It ends when it has been idle for long enough.
+                Err(error) => tracing::debug!(%error, "could not end a session that nobody knows"),
+            }
+        });
     }
 }
 
@@ -78,6 +106,8 @@ enum Miss {
     AgentLimit,
     /// The session's last container is still on its way out.
     Draining,
+    /// Redis has lost what it knew.
+    Emptied,
 }
 
 impl Pool {
@@ -88,66 +118,85 @@ impl Pool {
     /// `Exhausted` when none is free in time, `Unavailable` when Redis is away.
     pub async fn claim(&self, request: ClaimRequest) -> Result<Claimed, PoolError> {
         let inner = &*self.inner;
-        if inner.draining.load(Ordering::Relaxed) {
-            return Err(PoolError::Exhausted {
-                message: "the pool is draining and takes no new sessions".to_owned(),
-                retry_after: Duration::from_secs(5),
-            });
-        }
+        inner.is_open()?;
         let begun = Instant::now();
-        let session = match request.session.clone() {
-            Some(session) => session,
-            None => random_session(),
-        };
-        let terms = inner.terms(session.clone(), request);
+        let named = request.session.is_some();
+        let session = request.session.clone().unwrap_or_else(random_session);
+        let mut terms = inner.terms(session.clone(), request);
         let deadline = begun + inner.config.pool.claim_timeout;
         let (asked_at, looks) = (unix_ms(), inner.seen.borrow().looks);
-        let mut waiting = None;
-        let _nudge;
+        let mut place = Place {
+            inner: Arc::clone(&self.inner),
+            ticket: None,
+        };
+        let mut waited = false;
+        let mut bound = None;
         let (container, created) = loop {
             // Registered before the attempt, so that what is freed meanwhile is not slept through.
             let freed = inner.freed.notified();
             tokio::pin!(freed);
             freed.as_mut().enable();
-            let miss = match inner.store.claim(&terms).await? {
+            terms.ticket.clone_from(&place.ticket);
+            let miss = match inner.unless_lost(inner.store.claim(&terms)).await? {
                 ClaimOutcome::Claimed {
                     container,
                     acl_hash,
+                    number,
                 } => {
-                    _nudge = Nudge(&inner.nudge);
+                    place.ticket = None;
+                    bound = Some(Bound {
+                        inner: Arc::clone(&self.inner),
+                        container: container.clone(),
+                        secret: (!named).then(|| session.clone()),
+                    });
                     let hash = acl_hash.as_deref();
-                    inner.users.deliver(&container, &session, hash).await?;
+                    let told = inner.users.deliver(&container, &session, hash, number);
+                    inner.unless_lost(told).await?;
                     break (container, true);
                 }
-                ClaimOutcome::Live(container) => break (container, false),
-                ClaimOutcome::NoneWarm => Miss::NoneWarm,
-                ClaimOutcome::AgentLimit => Miss::AgentLimit,
+                ClaimOutcome::Live(container) => {
+                    place.ticket = None;
+                    break (container, false);
+                }
+                ClaimOutcome::NoneWarm(ticket) => {
+                    place.ticket = Some(ticket);
+                    Miss::NoneWarm
+                }
+                ClaimOutcome::AgentLimit(ticket) => {
+                    place.ticket = Some(ticket);
+                    Miss::AgentLimit
+                }
                 ClaimOutcome::Draining(_) => Miss::Draining,
+                ClaimOutcome::Emptied => Miss::Emptied,
             };
-            if waiting.is_none() {
+            if !waited {
                 metrics::counter!("ccpool_claim_misses_total", "reason" => miss.word())
                     .increment(1);
-                waiting = Some(Waiting::begin(&inner.waiting));
-                inner.nudge.notify_one();
+                waited = true;
+                self.inner.changed();
             }
             if let Some(hopeless) = inner.hopeless(&miss, looks) {
                 return Err(hopeless);
             }
-            if tokio::time::timeout_at(deadline, freed).await.is_err() {
+            if Instant::now() >= deadline {
                 metrics::counter!("ccpool_claims_total", "outcome" => "exhausted").increment(1);
                 return Err(inner.exhausted(&miss, asked_at));
             }
+            // Coming back keeps the place; nothing is lost when nothing was freed.
+            let soon = deadline.min(Instant::now() + COME_BACK);
+            let _ = tokio::time::timeout_at(soon, freed).await;
+            inner.is_open()?;
         };
         let took = begun.elapsed();
         metrics::counter!("ccpool_claims_total", "outcome" => if created { "claimed" } else { "live" })
             .increment(1);
         metrics::histogram!("ccpool_claim_seconds").record(took.as_secs_f64());
-        if created {
+        if let Some(bound) = &mut bound {
+            bound.secret = None;
             tracing::info!(%session, %container, "claimed");
             inner.courtesy.claimed(Instant::now());
             inner.rename(&container, &session);
         }
-        let waited = waiting.is_some();
         let agent = terms.assignment.agent;
         Ok(Claimed {
             session,
@@ -161,6 +210,38 @@ impl Pool {
 }
 
 impl Inner {
+    /// Whether the pool takes sessions.
+    fn is_open(&self) -> Result<(), PoolError> {
+        let closed = self.closed.load(Ordering::Relaxed);
+        let draining = self.attendance.known().settings().draining;
+        let message = match (closed, draining) {
+            (true, _) => "the gateway is shutting down and takes no new sessions",
+            (false, true) => "the pool is draining and takes no new sessions",
+            (false, false) => return Ok(()),
+        };
+        Err(PoolError::Exhausted {
+            message: message.to_owned(),
+            retry_after: Duration::from_secs(5),
+        })
+    }
+
+    /// Gives up on Redis as soon as it is known not to answer.
+    async fn unless_lost<T>(
+        &self,
+        work: impl Future<Output = Result<T, StoreError>>,
+    ) -> Result<T, StoreError> {
+        let mut known = self.attendance.subscribe();
+        if known.borrow().lost {
+            return Err(StoreError::silent());
+        }
+        tokio::select! {
+            biased;
+            done = work => done,
+            // What was asked may be done all the same: the reconciler finds it.
+            _ = known.wait_for(|known| known.lost) => Err(StoreError::silent()),
+        }
+    }
+
     fn terms(&self, session: SessionId, request: ClaimRequest) -> ClaimTerms {
         let own = self
             .config
@@ -172,7 +253,8 @@ impl Inner {
             .model
             .or_else(|| own.model.map(|model| model.model().to_owned()));
         let model = model.filter(|model| *model != boot_model(&self.config));
-        let limit = own.max_containers.unwrap_or(self.config.pool.max_per_agent);
+        let limits = self.limits(self.attendance.known().settings());
+        let limit = own.max_containers.unwrap_or(limits.max_per_agent);
         ClaimTerms {
             assignment: Assignment {
                 session,
@@ -182,15 +264,24 @@ impl Inner {
             },
             max_per_agent: limit as usize,
             heartbeat: heartbeat_limit(&self.config),
+            gateway: self.attendance.me.clone(),
+            ticket: None,
+            keep: COME_BACK * 3,
         }
     }
 
     /// Nothing is warm, and by what the reconciler has seen since the claim, nothing will be:
-    /// waiting is in vain.
+    /// waiting is in vain. Of other gateways' runtimes it has seen nothing.
     fn hopeless(&self, miss: &Miss, looks: u64) -> Option<PoolError> {
+        let leads = self
+            .attendance
+            .known()
+            .standing(Instant::now())
+            .fence
+            .is_some();
         let seen = self.seen.borrow();
         match (miss, &seen.trouble) {
-            (Miss::NoneWarm, Some(trouble)) if seen.looks > looks => {
+            (Miss::NoneWarm, Some(trouble)) if leads && seen.looks > looks => {
                 metrics::counter!("ccpool_claims_total", "outcome" => "unavailable").increment(1);
                 Some(PoolError::Unavailable {
                     what: format!("no container can be started: {trouble}"),
@@ -198,7 +289,7 @@ impl Inner {
                     source: None,
                 })
             }
-            (Miss::NoneWarm | Miss::AgentLimit | Miss::Draining, _) => None,
+            (Miss::NoneWarm | Miss::AgentLimit | Miss::Draining | Miss::Emptied, _) => None,
         }
     }
 
@@ -220,7 +311,7 @@ impl Inner {
             }
             (Miss::NoneWarm, None) => format!(
                 "no container became free {waited} (pool.maxTotal is {})",
-                config.max_total
+                self.seen.borrow().limits.max_total
             ),
             (Miss::AgentLimit, _) => {
                 format!("the agent has as many sessions as it may, and none ended {waited}")
@@ -228,6 +319,7 @@ impl Inner {
             (Miss::Draining, _) => {
                 format!("the session's last container did not go away {waited}")
             }
+            (Miss::Emptied, _) => return StoreError::Emptied.into(),
         };
         PoolError::Exhausted {
             message,
@@ -237,7 +329,7 @@ impl Inner {
 
     /// The name is for people; nothing waits for it.
     fn rename(&self, container: &ContainerId, session: &SessionId) {
-        let runtime = std::sync::Arc::clone(&self.runtime);
+        let runtime = Arc::clone(&self.runtime);
         let (container, name) = (container.clone(), session.docker_name());
         self.tasks.spawn(async move {
             if let Err(error) = runtime.rename(&container, &name).await {
@@ -253,6 +345,7 @@ impl Miss {
             Self::NoneWarm => "none_warm",
             Self::AgentLimit => "agent_limit",
             Self::Draining => "draining",
+            Self::Emptied => "emptied",
         }
     }
 }

@@ -1,11 +1,13 @@
 //! A container as Redis knows it: the record that gateways write, and the wrapper's report.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::LazyLock;
 
 use ccpool_protocol::record::{ContainerState, field, report};
 use ccpool_protocol::{AgentId, ContainerId, SessionId, TurnId, UnixMs, scripts, state};
 use redis::Script;
+
+use crate::store::ClaimNumber;
 
 /// Why a container cannot be used whose wrapper publishes in another way than the gateway expects.
 const STRANGER: &str = "its wrapper is of another version than the gateway; build the image anew (`ccpool image build`)";
@@ -31,6 +33,16 @@ pub struct Container {
     pub fingerprint: String,
     /// SHA-256 of its Redis user's password; none when it was made without a user.
     pub acl_hash: Option<String>,
+    /// On which host it runs.
+    pub host: String,
+    /// The gateway that holds its claim.
+    pub owner: Option<String>,
+    /// The number of its claim.
+    pub claim: Option<ClaimNumber>,
+    /// The whole record, as it is written again when Redis has lost it.
+    pub record: BTreeMap<String, String>,
+    /// The session that its wrapper says it serves.
+    pub said_session: Option<SessionId>,
     /// The runtime's own id, once it has one.
     pub runtime_id: Option<String>,
     /// When its place was reserved.
@@ -58,8 +70,10 @@ pub struct Container {
 }
 
 /// What a session is doing.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct Activity {
+    /// Its whole state, as it is written again when Redis has lost it.
+    pub state: BTreeMap<String, String>,
     /// The running turn.
     pub turn: Option<TurnId>,
     /// When something last happened.
@@ -67,6 +81,35 @@ pub struct Activity {
 }
 
 impl Container {
+    /// One whose place has just been taken, and of which nothing was heard yet.
+    pub fn reserved(id: ContainerId, host: &str, fingerprint: &str, at: UnixMs) -> Self {
+        Self {
+            id,
+            state: ContainerState::Creating,
+            session: None,
+            agent: None,
+            fingerprint: fingerprint.to_owned(),
+            acl_hash: None,
+            host: host.to_owned(),
+            owner: None,
+            claim: None,
+            record: BTreeMap::new(),
+            said_session: None,
+            runtime_id: None,
+            created_at: at,
+            tools_listed_at: None,
+            warm_at: None,
+            assigned_at: None,
+            reason: None,
+            registered_at: None,
+            ready_at: None,
+            heartbeat: None,
+            failure: None,
+            undelivered: false,
+            activity: None,
+        }
+    }
+
     /// Reads the two hashes. None: the container was forgotten meanwhile.
     pub(crate) fn from_hashes(
         id: ContainerId,
@@ -89,6 +132,13 @@ impl Container {
             agent: text(field::AGENT).and_then(|a| AgentId::new(a.as_str()).ok()),
             fingerprint: text(field::FINGERPRINT).cloned().unwrap_or_default(),
             acl_hash: text(field::ACL_HASH).cloned(),
+            host: text(field::HOST).cloned().unwrap_or_default(),
+            owner: text(field::OWNER).cloned(),
+            claim: text(field::CLAIM).and_then(|n| n.parse().ok().map(ClaimNumber)),
+            record: record.clone().into_iter().collect(),
+            said_session: said
+                .get(report::SESSION)
+                .and_then(|s| SessionId::new(s.as_str()).ok()),
             runtime_id: text(field::RUNTIME_ID).cloned(),
             created_at: time(record, field::CREATED_AT).unwrap_or(0),
             tools_listed_at: time(record, field::TOOLS_LISTED_AT),
@@ -129,6 +179,7 @@ impl Activity {
             .get(state::field::LAST_ACTIVITY)
             .and_then(|at| at.parse().ok());
         Self {
+            state: hash.clone().into_iter().collect(),
             turn: turn.and_then(|turn| TurnId::new(turn.as_str()).ok()),
             last_activity: time.unwrap_or(0),
         }

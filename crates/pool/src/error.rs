@@ -101,6 +101,11 @@ impl From<StoreError> for PoolError {
                 mend: "start Redis, or correct `redis.url`".to_owned(),
                 source: Some(Box::new(error)),
             },
+            StoreError::Emptied => Self::Unavailable {
+                what: error.to_string(),
+                mend: "try again in a second".to_owned(),
+                source: Some(Box::new(error)),
+            },
             StoreError::NoUsers { .. } => Self::Unavailable {
                 what: error.to_string(),
                 mend: "give the gateway's user the right to `ACL` (Redis 6.2 or newer), or set \

@@ -11,9 +11,11 @@ use crate::conclude::{Why, conclude};
 use crate::container::Container;
 use crate::info::RecentFailure;
 use crate::password::Password;
+use crate::plan::Desired;
 use crate::pool::Inner;
 use crate::runtime::{Launch, RuntimeError};
-use crate::store::{Condition, Reserve, Retired, StoreError};
+use crate::standing::Fence;
+use crate::store::{Condition, Reservation, Reserve, Retired, StoreError};
 use crate::token::Token;
 
 /// An action has ended.
@@ -37,29 +39,31 @@ impl Done {
     }
 }
 
-/// Takes a place under the cap. None: there is none.
-pub(crate) async fn reserve(inner: &Inner, print: &str) -> Result<Option<Launch>, StoreError> {
+/// Takes a place under the cap. None: there is none, or somebody else leads by now.
+pub(crate) async fn reserve(
+    inner: &Inner,
+    desired: &Desired,
+    fence: Fence,
+) -> Result<Option<Launch>, StoreError> {
     let container = ContainerId::from_random(rand::random());
     let token = Token::mint(&container);
-    let cap = inner.config.pool.max_total as usize;
+    let print = &desired.fingerprint;
     let password = inner.launcher.password();
     let acl_hash = password.as_ref().map(Password::hash);
     let launch = inner
         .launcher
         .launch(container, &token, password.as_ref(), &inner.pool_id, print);
-    match inner
-        .store
-        .reserve(
-            &launch.container,
-            cap,
-            print,
-            &token.hash(),
-            acl_hash.as_deref(),
-        )
-        .await?
-    {
+    let place = Reservation {
+        container: launch.container.clone(),
+        cap: desired.max_total,
+        fingerprint: print.clone(),
+        token_hash: token.hash(),
+        acl_hash: acl_hash.clone(),
+        host: inner.runtime.host().to_owned(),
+    };
+    match inner.store.reserve(&place, fence).await? {
         Reserve::Reserved => {}
-        Reserve::AtCap => return Ok(None),
+        Reserve::AtCap | Reserve::Fenced => return Ok(None),
     }
     if acl_hash.is_some()
         && let Err(error) = inner.users.admit(&launch.container).await
@@ -118,13 +122,13 @@ async fn release(inner: &Inner, container: &Container, retain: Duration) -> Resu
 }
 
 /// Makes a ready container claimable.
-pub(crate) async fn promote(inner: &Inner, id: ContainerId) -> Done {
+pub(crate) async fn promote(inner: &Inner, id: ContainerId, fence: Option<Fence>) -> Done {
     let mut done = Done::with(id.clone());
-    match inner.store.promote(&id, inner.tools_required).await {
+    let promoted = inner.store.promote(&id, inner.tools_required, fence);
+    match promoted.await {
         Ok(true) => {
             tracing::info!(container = %id, "warm");
             done.refill = Some(true);
-            inner.freed.notify_waiters();
         }
         Ok(false) => {}
         Err(error) => tracing::debug!(container = %id, %error, "could not promote"),
@@ -135,11 +139,12 @@ pub(crate) async fn promote(inner: &Inner, id: ContainerId) -> Done {
 /// Hands a claimed container its assignment, for a claim that was cut off before it did.
 pub(crate) async fn deliver(inner: &Inner, container: Container) -> Done {
     let done = Done::with(container.id.clone());
-    let Some(session) = &container.session else {
+    let (Some(session), Some(claim)) = (&container.session, container.claim) else {
         return done;
     };
     let hash = container.acl_hash.as_deref();
-    match inner.users.deliver(&container.id, session, hash).await {
+    let told = inner.users.deliver(&container.id, session, hash, claim);
+    match told.await {
         Ok(()) => tracing::info!(container = %container.id, %session, "delivered its assignment"),
         Err(error) => {
             tracing::warn!(container = %container.id, %error, "could not deliver an assignment");
@@ -148,8 +153,27 @@ pub(crate) async fn deliver(inner: &Inner, container: Container) -> Done {
     done
 }
 
+/// Takes over the claim of a gateway that is gone.
+pub(crate) async fn adopt(inner: &Inner, container: Container, fence: Fence) -> Done {
+    let done = Done::with(container.id.clone());
+    let me = &inner.attendance.me;
+    match inner.store.adopt(&container, me, fence).await {
+        Ok(true) => tracing::info!(container = %container.id, session = ?container.session,
+            from = ?container.owner, "took over a claim"),
+        // It is not as it was when this was planned; it is planned anew.
+        Ok(false) => {}
+        Err(error) => tracing::debug!(container = %container.id, %error, "could not take over"),
+    }
+    done
+}
+
 /// Lets a container go in good order.
-pub(crate) async fn retire(inner: &Inner, container: Container, reason: &str) -> Done {
+pub(crate) async fn retire(
+    inner: &Arc<Inner>,
+    container: Container,
+    reason: &str,
+    fence: Option<Fence>,
+) -> Done {
     let done = Done::with(container.id.clone());
     let condition = match (&container.session, &container.activity) {
         _ if container.state == ContainerState::Draining => Condition::None,
@@ -159,7 +183,7 @@ pub(crate) async fn retire(inner: &Inner, container: Container, reason: &str) ->
     let to = ContainerState::Draining;
     let session = match inner
         .store
-        .retire(&container.id, to, reason, condition)
+        .retire(&container.id, to, reason, condition, fence)
         .await
     {
         Ok(Retired::Out(session)) => session,
@@ -171,6 +195,11 @@ pub(crate) async fn retire(inner: &Inner, container: Container, reason: &str) ->
         }
     };
     tracing::info!(container = %container.id, reason, "letting go");
+    if !inner.is_steward(&container.host) {
+        // Whoever looks after its host does the rest.
+        inner.changed();
+        return done;
+    }
     let why = Why {
         kind: FailureKind::Interrupted,
         message: "the session was ended before this prompt was answered",
@@ -184,12 +213,17 @@ pub(crate) async fn retire(inner: &Inner, container: Container, reason: &str) ->
 }
 
 /// Gets rid of a broken container, and keeps what it printed last.
-pub(crate) async fn fail(inner: &Inner, container: Container, reason: String) -> Done {
+pub(crate) async fn fail(
+    inner: &Inner,
+    container: Container,
+    reason: String,
+    fence: Option<Fence>,
+) -> Done {
     let mut done = Done::with(container.id.clone());
     let to = ContainerState::Failed;
     let session = match inner
         .store
-        .retire(&container.id, to, &reason, Condition::None)
+        .retire(&container.id, to, &reason, Condition::None, fence)
         .await
     {
         Ok(Retired::Out(session)) => session,
@@ -231,6 +265,10 @@ async fn finish(
     why: Why<'_>,
     mut done: Done,
 ) -> Done {
+    if container.host != inner.runtime.host() {
+        // Its own gateway is gone, or it is about to see this container as a stranger.
+        ask_to_stop(inner, &container).await;
+    }
     if let Err(error) = inner.runtime.remove(&container.id, grace).await {
         tracing::warn!(container = %container.id, %error, "could not remove a container");
         done.trouble = Some(error);
@@ -249,12 +287,20 @@ async fn finish(
         release(inner, &container, inner.config.timeouts.retain).await
     };
     match ended.await {
-        Ok(()) => inner.freed.notify_waiters(),
+        Ok(()) => {}
         Err(error) => {
             tracing::warn!(container = %container.id, %error, "could not forget a container");
         }
     }
     done
+}
+
+/// The only way to reach a container on a host that nobody looks after.
+async fn ask_to_stop(inner: &Inner, container: &Container) {
+    let asked = inner.store.stop(&container.id, container.session.as_ref());
+    if let Err(error) = asked.await {
+        tracing::debug!(container = %container.id, %error, "could not ask it to stop");
+    }
 }
 
 /// Removes a container that Redis does not know.
@@ -272,9 +318,10 @@ pub(crate) async fn reap(inner: &Inner, id: ContainerId) -> Done {
     done
 }
 
-/// At the end of a gateway: everything that is left.
-pub(crate) async fn remove_all(inner: &Arc<Inner>) {
-    let containers = match inner.store.containers().await {
+/// At the end of a gateway: everything that is left on its host, and, when it was the last one,
+/// everything.
+pub(crate) async fn remove_all(inner: &Arc<Inner>, last: bool) {
+    let mut containers = match inner.store.containers().await {
         Ok(containers) => containers,
         Err(error) => {
             tracing::warn!(%error, "Redis is away; removing containers all the same");
@@ -282,6 +329,7 @@ pub(crate) async fn remove_all(inner: &Arc<Inner>) {
             return;
         }
     };
+    containers.retain(|container| last || container.host == inner.runtime.host());
     let mut removals = tokio::task::JoinSet::new();
     for container in containers {
         let inner = Arc::clone(inner);
@@ -294,7 +342,7 @@ pub(crate) async fn remove_all(inner: &Arc<Inner>) {
             let to = ContainerState::Draining;
             let retired = inner
                 .store
-                .retire(&container.id, to, why.message, Condition::None);
+                .retire(&container.id, to, why.message, Condition::None, None);
             if let Err(error) = retired.await {
                 tracing::debug!(%error, "could not retire at shutdown");
             }

@@ -5,17 +5,35 @@ use std::time::Duration;
 
 use ccpool_protocol::ContainerId;
 use ccpool_protocol::record::{ContainerState, field};
+use tokio::time::Instant;
 
 use crate::clock::unix_ms;
 use crate::error::PoolError;
 use crate::info::{
-    Caller, Check, ContainerInfo, Counts, Health, HealthStatus, Limits, PoolSnapshot,
+    Caller, Check, ContainerInfo, Counts, GatewayInfo, Health, HealthStatus, PoolSnapshot,
 };
-use crate::pool::Pool;
+use crate::pool::{Inner, Pool};
+use crate::standing::{LimitsOverride, Settings};
+use crate::store::StoreError;
 use crate::token;
 
 /// A health check must not wait for what is broken.
 const CHECK_TIMEOUT: Duration = Duration::from_secs(2);
+
+impl Inner {
+    /// What should be otherwise, and is in the way of nothing.
+    fn warnings(&self, settings: &Settings) -> Vec<String> {
+        let mut warnings = self.warnings.clone();
+        if settings.limits != LimitsOverride::default() {
+            warnings.push(
+                "limits were changed while the pool runs and go before the configured ones; \
+                 `ccpool pool resize --reset` undoes it"
+                    .to_owned(),
+            );
+        }
+        warnings
+    }
+}
 
 impl Pool {
     /// How the pool is. Cheap enough to ask every second; never fails, never waits long.
@@ -29,8 +47,11 @@ impl Pool {
         };
         let runtime = Check::of(runtime);
         let seen = inner.seen.borrow().clone();
-        let draining = inner.draining.load(Ordering::Relaxed);
-        let room = seen.counts.total < inner.config.pool.max_total as usize;
+        let standing = inner.attendance.known().standing(Instant::now());
+        let closed = inner.closed.load(Ordering::Relaxed);
+        let draining = closed || standing.settings.draining;
+        let limits = inner.limits(&standing.settings);
+        let room = seen.counts.total < limits.max_total as usize;
         let startable = runtime.ok && seen.trouble.is_none() && room;
         let can_claim = redis.ok && !draining && (seen.counts.warm > 0 || startable);
         let mut reasons: Vec<String> = [&redis, &runtime]
@@ -43,6 +64,9 @@ impl Pool {
         }
         if inner.broken.load(Ordering::Relaxed) {
             reasons.push("the pool's reconciler has ended; restart the gateway".to_owned());
+        }
+        if standing.emptied {
+            reasons.push(StoreError::Emptied.to_string());
         }
         if !can_claim && reasons.is_empty() {
             reasons.push("all containers are taken and pool.maxTotal is reached".to_owned());
@@ -57,7 +81,7 @@ impl Pool {
         Health {
             status,
             reasons,
-            warnings: inner.warnings.clone(),
+            warnings: inner.warnings(&standing.settings),
             can_claim,
             version: env!("CARGO_PKG_VERSION").to_owned(),
             redis,
@@ -87,17 +111,21 @@ impl Pool {
                 .cmp(&a.age_ms)
                 .then_with(|| a.container.cmp(&b.container))
         });
-        let pool = &inner.config.pool;
+        let standing = inner.attendance.known().standing(Instant::now());
+        let me = &inner.attendance.me;
+        let gateways = standing.gateways.iter().map(|gateway| GatewayInfo {
+            gateway: gateway.to_string(),
+            leads: standing.leader.as_ref() == Some(gateway),
+            me: gateway == me,
+        });
         Ok(PoolSnapshot {
             runtime: inner.runtime.name().to_owned(),
-            limits: Limits {
-                min_warm: pool.min_warm,
-                max_total: pool.max_total,
-                max_per_agent: pool.max_per_agent,
-            },
+            limits: inner.limits(&standing.settings),
+            overridden: standing.settings.limits,
+            gateways: gateways.collect(),
             counts: Counts::of(&containers),
-            draining: inner.draining.load(Ordering::Relaxed),
-            waiting: inner.waiting.load(Ordering::Relaxed),
+            draining: standing.settings.draining,
+            waiting: inner.store.queue().await?.waiting,
             containers: shown,
             failures: inner.failures().into_iter().collect(),
         })
@@ -136,7 +164,7 @@ impl Pool {
             .store
             .note(container, field::TOOLS_LISTED_AT, &now)
             .await?;
-        self.inner.nudge.notify_one();
+        self.inner.changed();
         Ok(())
     }
 }

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use std::collections::HashMap;
 
 use crate::container::Container;
+use crate::standing::LimitsOverride;
 
 /// One session.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -67,11 +68,17 @@ pub struct PoolSnapshot {
     pub runtime: String,
     /// What it may hold.
     pub limits: Limits,
+    /// Which of the limits were changed while it runs, and go before the configured ones.
+    #[serde(default)]
+    pub overridden: LimitsOverride,
+    /// The gateways that share it.
+    #[serde(default)]
+    pub gateways: Vec<GatewayInfo>,
     /// What it holds.
     pub counts: Counts,
     /// No new claims are taken.
     pub draining: bool,
-    /// Claims that wait for a container, in this gateway.
+    /// Claims that wait for a container, in all gateways.
     pub waiting: usize,
     /// Each container.
     pub containers: Vec<ContainerInfo>,
@@ -79,8 +86,20 @@ pub struct PoolSnapshot {
     pub failures: Vec<RecentFailure>,
 }
 
-/// The configured limits.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+/// One gateway.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct GatewayInfo {
+    /// Its id, with the host of its containers.
+    pub gateway: String,
+    /// It starts containers.
+    pub leads: bool,
+    /// It is the one that was asked.
+    pub me: bool,
+}
+
+/// Limits.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Limits {
     /// Warm or on the way to it.
@@ -155,6 +174,12 @@ pub struct ContainerInfo {
     pub age_ms: u64,
     /// What it was made from.
     pub fingerprint: String,
+    /// The host that it runs on.
+    #[serde(default)]
+    pub host: String,
+    /// The gateway that holds its claim.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub owner: Option<String>,
     /// Why it failed or drains.
     pub reason: Option<String>,
 }
@@ -173,6 +198,8 @@ impl ContainerInfo {
             agent: container.agent.clone(),
             age_ms: now.saturating_sub(container.created_at),
             fingerprint: container.fingerprint.clone(),
+            host: container.host.clone(),
+            owner: container.owner.clone(),
             reason: container.reason.clone(),
         }
     }

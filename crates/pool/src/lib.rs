@@ -33,18 +33,22 @@ pub mod image;
 pub mod plan;
 pub mod refill;
 pub mod runtime;
+pub mod standing;
 pub mod store;
 
 mod access;
+mod attendance;
 mod claim;
 mod clock;
 mod conclude;
 mod container;
 mod courtesy;
+mod demand;
 mod embedded;
 mod error;
 mod events;
 mod execute;
+mod gateway;
 mod health;
 mod hub;
 mod identity;
@@ -56,6 +60,7 @@ mod program_path;
 mod prompt;
 mod reconcile;
 mod redis_address;
+mod resize;
 mod session;
 mod token;
 
@@ -68,13 +73,15 @@ pub use container::{Activity, Container};
 pub use embedded::{EmbeddedError, EmbeddedRedis};
 pub use error::PoolError;
 pub use events::{EventId, EventIdError, EventStream, StreamedEvent};
+pub use gateway::{GatewayId, GatewayIdError};
 pub use info::{
-    Caller, Check, ContainerInfo, Counts, Health, HealthStatus, Limits, PoolSnapshot,
+    Caller, Check, ContainerInfo, Counts, GatewayInfo, Health, HealthStatus, Limits, PoolSnapshot,
     RecentFailure, SessionInfo,
 };
 pub use pool::{Pool, PoolParts};
 pub use program_path::on_path;
 pub use prompt::Prompt;
 pub use redis_address::{AddressError, CONTAINER_SOCKET_DIR, RedisAddress};
+pub use resize::LimitsChange;
 pub use session::Turn;
 pub use token::Token;

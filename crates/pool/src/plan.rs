@@ -8,7 +8,9 @@ use ccpool_protocol::record::ContainerState;
 use ccpool_protocol::{ContainerId, UnixMs};
 
 use crate::container::Container;
+use crate::gateway::GatewayId;
 use crate::runtime::{Exit, Presence};
+use crate::standing::Standing;
 
 /// What the pool wants. Times are milliseconds.
 #[derive(Debug, Clone, PartialEq)]
@@ -29,18 +31,27 @@ pub struct Desired {
     pub tools_required: bool,
     /// What new containers are made from.
     pub fingerprint: String,
-    /// No new claims and no spares: the gateway is going, or was told to drain.
+    /// A spare that is not needed is let go this long after it became warm.
+    pub surplus_ms: u64,
+    /// No new claims and no spares: the pool was told to drain.
     pub draining: bool,
+    /// This gateway is going, and it is the last one on its host.
+    pub leaving: bool,
 }
 
 /// What the pool sees.
-#[derive(Debug, Clone, Default, PartialEq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Observed {
+    /// Who plans.
+    pub me: GatewayId,
+    /// How it stands among the other gateways. Only who leads starts containers; who is not the
+    /// steward of a container's host leaves it alone.
+    pub standing: Standing,
     /// By Redis.
     pub containers: Vec<Container>,
     /// By the runtime. None: the runtime did not answer, so nothing is concluded from absence.
     pub present: Option<BTreeMap<ContainerId, Presence>>,
-    /// Claims that wait for a container.
+    /// Claims that another container would serve, in all gateways.
     pub waiting: usize,
     /// How many containers may be started now; see [`crate::refill::Refill`].
     pub refill_allowance: usize,
@@ -57,6 +68,8 @@ pub enum Action {
     Promote(ContainerId),
     /// Tell a claimed one whom it serves: its claim was cut off before it did.
     Deliver(ContainerId),
+    /// Take over the claim of a gateway that is gone.
+    Adopt(ContainerId),
     /// Let one go in good order, with the reason.
     Retire(ContainerId, String),
     /// Get rid of a broken one, with the reason.
@@ -72,6 +85,7 @@ impl Action {
             Self::Create => None,
             Self::Promote(id)
             | Self::Deliver(id)
+            | Self::Adopt(id)
             | Self::Retire(id, _)
             | Self::Fail(id, _)
             | Self::Reap(id) => Some(id),
@@ -85,35 +99,115 @@ impl Action {
 /// before it is removed, one at a time: first one more is started, then the old one goes. Only at
 /// the cap it goes first.
 pub fn plan(desired: &Desired, observed: &Observed) -> Vec<Action> {
+    let stewarded = |container: &&Container| observed.is_steward(&container.host);
     let mut actions: Vec<Action> = observed
         .containers
         .iter()
+        .filter(stewarded)
         .filter_map(|container| judge(desired, observed, container))
         .collect();
-    actions.extend(orphans(observed));
-
-    let going: BTreeSet<&ContainerId> = actions
+    if observed.is_steward(observed.me.host()) {
+        actions.extend(orphans(observed));
+    }
+    if observed.standing.fence.is_none() {
+        return actions;
+    }
+    let orphaned = observed
+        .containers
+        .iter()
+        .filter(|c| observed.is_orphaned(c));
+    for container in orphaned {
+        let planned = |action: &Action| action.container() == Some(&container.id);
+        match actions.iter_mut().find(|action| planned(action)) {
+            // Its claim is delivered by whoever holds it.
+            Some(action @ Action::Deliver(_)) => *action = Action::Adopt(container.id.clone()),
+            Some(_) => {}
+            None => actions.push(Action::Adopt(container.id.clone())),
+        }
+    }
+    let going: BTreeSet<ContainerId> = actions
         .iter()
         .filter(|action| matches!(action, Action::Retire(..) | Action::Fail(..)))
         .filter_map(Action::container)
+        .cloned()
         .collect();
     let mut spares: Vec<&Container> = observed
         .containers
         .iter()
         .filter(|container| is_spare(container) && !going.contains(&container.id))
         .collect();
-    if desired.draining {
+    if desired.draining || desired.leaving {
         return actions;
     }
+    let over = surplus(desired, observed, &spares, going.len());
+    actions.extend(over.iter().map(|id| retire(id, "not needed")));
+    spares.retain(|spare| !over.contains(&spare.id));
     if let Some(position) = replaceable(desired, observed, &spares) {
         let outdated = spares.swap_remove(position);
-        actions.push(Action::Retire(outdated.id.clone(), "outdated".to_owned()));
+        actions.push(retire(&outdated.id, "outdated"));
     }
     actions.extend(std::iter::repeat_n(
         Action::Create,
         missing(desired, observed, &spares),
     ));
     actions
+}
+
+impl Observed {
+    fn is_steward(&self, host: &str) -> bool {
+        self.standing.is_steward(&self.me, host)
+    }
+
+    /// Its claim's gateway is gone.
+    fn is_orphaned(&self, container: &Container) -> bool {
+        let lives = |owner: &str| {
+            self.standing
+                .gateways
+                .iter()
+                .any(|g| g.to_string() == owner)
+        };
+        container.state == ContainerState::Assigned
+            && !container.owner.as_deref().is_some_and(lives)
+    }
+}
+
+fn retire(container: &ContainerId, reason: &str) -> Action {
+    Action::Retire(container.clone(), reason.to_owned())
+}
+
+/// Warm spares that are too many: at once where there are more containers than there may be, and
+/// after a while where there are more than are wished for. The longest-warm ones go.
+fn surplus(
+    desired: &Desired,
+    observed: &Observed,
+    spares: &[&Container],
+    going: usize,
+) -> Vec<ContainerId> {
+    let mut warm: Vec<&&Container> = spares
+        .iter()
+        .filter(|spare| spare.state == ContainerState::Warm)
+        .collect();
+    warm.sort_by_key(|spare| spare.warm_at);
+    let remaining = observed.containers.len() - going;
+    let above_cap = remaining.saturating_sub(desired.max_total);
+    let wish = desired.min_warm.max(observed.waiting);
+    // One more than the wish stands in for one that is to be replaced.
+    let kept = wish + 1;
+    let above_wish = if spares.iter().any(|s| is_outdated(desired, observed, s)) {
+        spares.len().saturating_sub(kept)
+    } else {
+        spares.len().saturating_sub(wish)
+    };
+    let aged = |spare: &Container| {
+        let since = spare.warm_at.unwrap_or(spare.created_at);
+        observed.now.saturating_sub(since) > desired.surplus_ms
+    };
+    let (at_once, later) = warm.split_at(above_cap.min(warm.len()));
+    let later = later
+        .iter()
+        .filter(|spare| aged(spare))
+        .take(above_wish.saturating_sub(at_once.len()));
+    at_once.iter().chain(later).map(|s| s.id.clone()).collect()
 }
 
 /// Which spare can go because it is outdated and another one stands in for it.
@@ -188,12 +282,13 @@ fn judge(desired: &Desired, observed: &Observed, container: &Container) -> Optio
         return Some(Action::Deliver(id));
     }
     let too_old = age(observed, container) > desired.max_age_ms;
+    let draining = desired.draining || desired.leaving && container.host == observed.me.host();
     match &container.activity {
-        None if desired.draining => retire("the pool is draining"),
+        None if draining => retire("the pool is draining"),
         None if container.state == ContainerState::Warm && too_old => retire("too old"),
         None => None,
         Some(activity) if activity.turn.is_some() => None,
-        Some(_) if desired.draining => retire("the pool is draining"),
+        Some(_) if draining => retire("the pool is draining"),
         Some(_) if too_old => retire("too old"),
         Some(activity) => {
             let idle = observed.now.saturating_sub(activity.last_activity);
@@ -210,8 +305,9 @@ fn broken(desired: &Desired, observed: &Observed, container: &Container) -> Opti
     if let Some(present) = &observed.present {
         match present.get(&container.id) {
             Some(Presence::Exited(exit)) => return Some(died(container, exit)),
-            // A reservation that the runtime has not answered yet is not there, and may come.
-            None if container.runtime_id.is_some() => {
+            // A reservation that the runtime has not answered yet is not there, and may come. What
+            // runs on another host is not in the list.
+            None if container.runtime_id.is_some() && container.host == observed.me.host() => {
                 return Some("the runtime no longer has it".to_owned());
             }
             None | Some(Presence::Running) => {}
@@ -219,6 +315,14 @@ fn broken(desired: &Desired, observed: &Observed, container: &Container) -> Opti
     }
     if let Some(failure) = &container.failure {
         return Some(failure.clone());
+    }
+    if let Some(said) = &container.said_session
+        && container.session.as_ref() != Some(said)
+    {
+        // Redis has lost the claim: nobody knows of the session any more.
+        return Some(format!(
+            "it serves the session `{said}`, which is not its own"
+        ));
     }
     if container.state == ContainerState::Creating {
         let age = age(observed, container);

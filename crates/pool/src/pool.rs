@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::fmt;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -14,16 +14,19 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 use tokio_util::task::TaskTracker;
 
 use crate::access;
+use crate::attendance::Attendance;
 use crate::config::{Config, RedisAcl};
 use crate::courtesy::Courtesy;
 use crate::error::PoolError;
+use crate::gateway::GatewayId;
 use crate::hub::Hub;
 use crate::identity::Proposal;
-use crate::info::{Counts, RecentFailure};
+use crate::info::{Counts, Limits, RecentFailure};
 use crate::launch::Launcher;
 use crate::reconcile::Reconciler;
 use crate::redis_address::RedisAddress;
 use crate::runtime::Runtime;
+use crate::standing::Settings;
 use crate::store::{self, RedisStore, RedisUsers, Store};
 
 /// Failures that are remembered.
@@ -71,8 +74,11 @@ pub(crate) struct Inner {
     pub(crate) nudge: Notify,
     /// A container may be claimable that was not: waiting claims try again.
     pub(crate) freed: Notify,
-    pub(crate) waiting: AtomicUsize,
-    pub(crate) draining: AtomicBool,
+    pub(crate) attendance: Attendance,
+    /// This gateway is going and takes no claims.
+    pub(crate) closed: AtomicBool,
+    /// And it is the last one on its host, whose containers go with it.
+    pub(crate) leaving: AtomicBool,
     pub(crate) courtesy: Courtesy,
     /// The reconciler has panicked: nothing is kept warm any more.
     pub(crate) broken: AtomicBool,
@@ -91,6 +97,11 @@ pub(crate) struct Inner {
 pub(crate) struct Seen {
     pub(crate) looks: u64,
     pub(crate) counts: Counts,
+    /// Containers on this gateway's host.
+    pub(crate) here: usize,
+    /// Spares that this gateway wants there to be; 0 for one that does not lead.
+    pub(crate) wish: usize,
+    pub(crate) limits: Limits,
     /// Why no container can be started at the moment.
     pub(crate) trouble: Option<String>,
     pub(crate) names: HashMap<ContainerId, Option<SessionId>>,
@@ -135,7 +146,11 @@ impl Pool {
         let hub = hub.map_err(|error| invalid(&error))?;
         let proposal = Proposal::from_dir(&config.data_dir);
         let pool_id = store.pool_id(&proposal.id).await?;
+        let store: Arc<dyn Store> = Arc::new(store);
+        let me = GatewayId::from_random(rand::random(), runtime.host());
+        let attendance = Attendance::begin(me, pool_id.clone(), &*store).await?;
         let inner = Arc::new(Inner {
+            attendance,
             pool_id,
             _proposal: proposal,
             launcher: Launcher::new(
@@ -150,13 +165,13 @@ impl Pool {
             tools_required: mcp_url.is_some(),
             config,
             runtime,
-            store: Arc::new(store),
+            store,
             hub,
             keys,
             nudge: Notify::new(),
             freed: Notify::new(),
-            waiting: AtomicUsize::new(0),
-            draining: AtomicBool::new(false),
+            closed: AtomicBool::new(false),
+            leaving: AtomicBool::new(false),
             courtesy: Courtesy::for_cores(
                 std::thread::available_parallelism().map_or(1, std::num::NonZero::get),
             ),
@@ -166,6 +181,16 @@ impl Pool {
             stop,
             tasks,
             _silence: silence.drop_guard(),
+        });
+        inner.begin_alone().await?;
+        let register = Arc::clone(&inner);
+        inner.tasks.spawn(async move {
+            let changed = || register.nudge.notify_one();
+            let stop = register.stop.clone();
+            register
+                .attendance
+                .run(&register.store, changed, stop)
+                .await;
         });
         let reconciler = Reconciler::new(Arc::clone(&inner));
         let stop = inner.stop.clone();
@@ -201,27 +226,37 @@ impl Pool {
         })
     }
 
-    /// Stops claiming and lets containers go, those with a running turn after it; or goes back to
-    /// normal.
-    pub fn drain(&self, on: bool) {
-        self.inner.draining.store(on, Ordering::Relaxed);
-        self.inner.nudge.notify_one();
-    }
-
-    /// Ends everything: no new claims, turns may finish until the deadline, then all containers
-    /// are removed. Every turn has its terminal event by then, and every reader gets it.
+    /// Ends this gateway: it takes no new claims, turns may finish until the deadline, then its
+    /// containers are removed. Every turn has its terminal event by then, and every reader gets it.
+    /// Where another gateway looks after the same host, containers and sessions are left to it.
     pub async fn shutdown(&self, deadline: Duration) {
+        let inner = &self.inner;
         let deadline = Instant::now() + deadline;
-        self.drain(true);
-        let looked = self.inner.seen.borrow().looks;
-        let mut seen = self.inner.seen.subscribe();
-        let gone = seen.wait_for(|seen| seen.looks > looked + 1 && seen.counts.total == 0);
-        // At the deadline what is left is removed below.
-        let _ = tokio::time::timeout_at(deadline, gone).await;
-        self.inner.stop.cancel();
-        self.inner.tasks.close();
-        self.inner.tasks.wait().await;
-        crate::execute::remove_all(&self.inner).await;
+        // A Redis that does not answer leaves what was known.
+        let _ = inner.attendance.renew(&*inner.store).await;
+        let me = &inner.attendance.me;
+        let mut others = inner.attendance.known().standing(Instant::now()).gateways;
+        others.retain(|gateway| gateway != me);
+        let stays = others.iter().any(|gateway| gateway.host() == me.host());
+        inner.closed.store(true, Ordering::Relaxed);
+        if !stays {
+            inner.leaving.store(true, Ordering::Relaxed);
+            inner.nudge.notify_one();
+            let looked = inner.seen.borrow().looks;
+            let mut seen = inner.seen.subscribe();
+            let gone = seen.wait_for(|seen| seen.looks > looked + 1 && seen.here == 0);
+            // At the deadline what is left is removed below.
+            let _ = tokio::time::timeout_at(deadline, gone).await;
+        }
+        inner.stop.cancel();
+        inner.tasks.close();
+        inner.tasks.wait().await;
+        if !stays {
+            crate::execute::remove_all(inner, others.is_empty()).await;
+        }
+        if let Err(error) = inner.store.leave(me).await {
+            tracing::debug!(%error, "could not leave the register; its entry expires");
+        }
     }
 }
 
@@ -238,6 +273,40 @@ impl Drop for Alarm {
 }
 
 impl Inner {
+    /// A pool that was drained and left by everybody takes sessions again.
+    async fn begin_alone(&self) -> Result<(), PoolError> {
+        let known = self.attendance.known().standing(Instant::now());
+        if known.gateways.len() == 1 && known.settings.draining {
+            self.set(&[(Settings::DRAINING, None)]).await?;
+        }
+        Ok(())
+    }
+
+    /// Whether the containers of this host are looked after here.
+    pub(crate) fn is_steward(&self, host: &str) -> bool {
+        let standing = self.attendance.known().standing(Instant::now());
+        standing.is_steward(&self.attendance.me, host)
+    }
+
+    /// Something about the containers has changed: all gateways look.
+    pub(crate) fn changed(self: &Arc<Self>) {
+        self.nudge.notify_one();
+        let alone = {
+            let known = self.attendance.known();
+            known.standing(Instant::now()).gateways.len() < 2
+        };
+        if alone {
+            return;
+        }
+        let inner = Arc::clone(self);
+        self.tasks.spawn(async move {
+            // They look from time to time without being told.
+            if let Err(error) = inner.store.nudge().await {
+                tracing::debug!(%error, "could not tell the other gateways");
+            }
+        });
+    }
+
     pub(crate) fn failures(&self) -> VecDeque<RecentFailure> {
         self.failures
             .lock()

@@ -20,6 +20,7 @@ use crate::access;
 use crate::clock::{millis, unix_ms};
 use crate::config::RedisAcl;
 use crate::container::Container;
+use crate::demand::Demand;
 use crate::execute::{self, Done};
 use crate::hub::Signal;
 use crate::info::Counts;
@@ -28,11 +29,14 @@ use crate::plan::{Action, Desired, Observed, plan};
 use crate::pool::{Inner, Seen};
 use crate::refill::Refill;
 use crate::runtime::RuntimeError;
-use crate::store::StoreError;
+use crate::standing::{Fence, Standing};
+use crate::store::{StoreError, news};
 
 /// Containers started at once, and then one every so often.
 const BURST: usize = 4;
 const REFILL_INTERVAL: Duration = Duration::from_millis(500);
+/// A spare that is not needed is kept for this long: a minute.
+const SURPLUS_MS: u64 = 60_000;
 
 pub(crate) struct Reconciler {
     inner: Arc<Inner>,
@@ -44,6 +48,9 @@ pub(crate) struct Reconciler {
     trust_heartbeats_from: Instant,
     fingerprint: Option<String>,
     trouble: Option<String>,
+    demand: Demand,
+    /// As it was seen last: what is written down again when Redis has lost it.
+    remembered: Vec<Container>,
     looks: u64,
 }
 
@@ -58,6 +65,8 @@ impl Reconciler {
             busy: BTreeSet::new(),
             fingerprint: None,
             trouble: None,
+            demand: Demand::default(),
+            remembered: Vec::new(),
             looks: 0,
         }
     }
@@ -68,10 +77,13 @@ impl Reconciler {
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let inner = Arc::clone(&self.inner);
         let mut ended = None;
-        let mut events = None;
+        let (mut events, mut news) = (None, None);
         while !stop.is_cancelled() {
             if events.is_none() {
                 events = inner.hub.subscribe(&inner.keys.events()).await.ok();
+            }
+            if news.is_none() {
+                news = inner.hub.subscribe(&inner.keys.news()).await.ok();
             }
             self.look().await;
             let refill = self.wants_refill().then(|| self.refill_opens());
@@ -82,7 +94,12 @@ impl Reconciler {
                 _ = tick.tick() => ended = ended.or_else(|| Some(inner.runtime.ended())),
                 () = inner.nudge.notified() => {}
                 alive = next(&mut ended) => if !alive { ended = None },
-                alive = heard(&mut events) => if !alive { events = None },
+                heard = heard(&mut events) => if matches!(heard, Heard::Nothing) { events = None },
+                heard = heard(&mut news) => match heard {
+                    Heard::Nothing => news = None,
+                    Heard::Message(message) if *message == *news::SETTINGS => inner.attendance.ask(),
+                    Heard::Message(_) | Heard::Something => inner.freed.notify_waiters(),
+                },
                 Some(done) = self.running.join_next(), if !self.running.is_empty() => {
                     self.finished(done);
                 }
@@ -106,6 +123,7 @@ impl Reconciler {
                 return;
             }
         };
+        let fence = observed.standing.fence;
         for action in plan(&desired, &observed) {
             if action
                 .container()
@@ -113,9 +131,11 @@ impl Reconciler {
             {
                 continue;
             }
-            self.execute(action, &observed.containers, &desired).await;
+            self.execute(action, &observed.containers, &desired, fence)
+                .await;
         }
-        self.tell(&observed);
+        self.tell(&observed, &desired);
+        self.remembered = observed.containers;
     }
 
     async fn observe(&mut self) -> Result<(Desired, Observed), StoreError> {
@@ -127,10 +147,13 @@ impl Reconciler {
             }
             Err(error) => self.in_trouble(of_runtime(&error)),
         }
-        // An emptied Redis must not make strangers of our containers.
-        inner.store.pool_id(&inner.pool_id).await?;
+        let standing = inner.attendance.known().standing(Instant::now());
+        let leads = standing.fence.is_some();
+        if standing.emptied {
+            self.restore(&standing).await?;
+        }
         inner.users.load_scripts().await?;
-        let users = self.users().await;
+        let users = if leads { self.users().await } else { Ok(None) };
         let users = self.unless_refused(users)?.flatten();
         // Redis first: whatever it says has started is in the runtime's list, unless it is gone.
         let containers = inner.store.containers().await?;
@@ -145,40 +168,81 @@ impl Reconciler {
                 None
             }
         };
-        let now = Instant::now();
-        let config = &inner.config;
-        let heartbeats = now >= self.trust_heartbeats_from;
-        let desired = Desired {
-            min_warm: config.pool.min_warm as usize,
-            max_total: config.pool.max_total as usize,
-            startup_ms: millis(config.timeouts.startup),
-            idle_ms: millis(config.timeouts.idle),
-            max_age_ms: millis(config.timeouts.max_age),
-            heartbeat_ms: if heartbeats {
-                millis(heartbeat_limit(config))
-            } else {
-                u64::MAX
-            },
-            tools_required: inner.tools_required,
-            fingerprint: self.fingerprint.clone().unwrap_or_default(),
-            draining: inner.draining.load(Ordering::Relaxed),
-        };
+        let queue = inner.store.queue().await?;
+        let (now, at) = (Instant::now(), unix_ms());
+        self.demand.see(&containers, at);
+        let desired = self.desired(&standing, now);
         let startable = self.trouble.is_none() && self.fingerprint.is_some();
-        let waiting = inner.waiting.load(Ordering::Relaxed);
         let spare = containers.iter().any(|c| c.state == ContainerState::Warm);
-        let gives_way = spare && waiting == 0 && inner.courtesy.until(now).is_some();
+        let gives_way = spare && queue.waiting == 0 && inner.courtesy.until(now).is_some();
         let observed = Observed {
+            me: inner.attendance.me.clone(),
+            standing,
             containers,
             present,
-            waiting,
+            waiting: queue.servable,
             refill_allowance: if startable && !gives_way {
                 self.refill.allowance(now)
             } else {
                 0
             },
-            now: unix_ms(),
+            now: at,
         };
         Ok((desired, observed))
+    }
+
+    fn desired(&self, standing: &Standing, now: Instant) -> Desired {
+        let config = &self.inner.config;
+        let limits = self.inner.limits(&standing.settings);
+        let (min_warm, max_total) = (limits.min_warm as usize, limits.max_total as usize);
+        Desired {
+            min_warm: if config.pool.adaptive {
+                self.demand.wish(min_warm, max_total)
+            } else {
+                min_warm
+            },
+            max_total,
+            startup_ms: millis(config.timeouts.startup),
+            idle_ms: millis(config.timeouts.idle),
+            max_age_ms: millis(config.timeouts.max_age),
+            heartbeat_ms: if now >= self.trust_heartbeats_from {
+                millis(heartbeat_limit(config))
+            } else {
+                u64::MAX
+            },
+            tools_required: self.inner.tools_required,
+            fingerprint: self.fingerprint.clone().unwrap_or_default(),
+            surplus_ms: SURPLUS_MS,
+            draining: standing.settings.draining,
+            leaving: self.inner.leaving.load(Ordering::Relaxed),
+        }
+    }
+
+    /// Redis has lost what it knew. Who leads writes down what it remembers; the others wait for it.
+    async fn restore(&mut self, standing: &Standing) -> Result<(), StoreError> {
+        let Some(fence) = standing.fence else {
+            return Err(StoreError::Emptied);
+        };
+        let inner = &self.inner;
+        for container in &self.remembered {
+            if !inner.store.restore(container, fence).await? {
+                return Err(StoreError::Emptied);
+            }
+        }
+        // From here on Redis is believed again.
+        let id = inner.store.pool_id(&inner.pool_id).await?;
+        if id != inner.pool_id {
+            self.in_trouble(format!(
+                "Redis was emptied, and another gateway has begun a new pool in it (`{id}`); \
+                 restart this gateway"
+            ));
+            return Err(StoreError::Emptied);
+        }
+        let containers = self.remembered.len();
+        tracing::warn!(containers, "Redis had lost its data; wrote it down again");
+        self.trust_heartbeats_from = Instant::now() + heartbeat_limit(&inner.config);
+        inner.attendance.renew(&*inner.store).await?;
+        inner.store.nudge().await
     }
 
     /// The containers that have a user; None: they are to have none. Asked before Redis is asked
@@ -211,7 +275,13 @@ impl Reconciler {
         self.trouble = Some(trouble);
     }
 
-    async fn execute(&mut self, action: Action, containers: &[Container], desired: &Desired) {
+    async fn execute(
+        &mut self,
+        action: Action,
+        containers: &[Container],
+        desired: &Desired,
+        fence: Option<Fence>,
+    ) {
         let inner = Arc::clone(&self.inner);
         let known = |id: &ContainerId| containers.iter().find(|c| c.id == *id).cloned();
         if let Some(container) = action.container() {
@@ -219,8 +289,9 @@ impl Reconciler {
         }
         match action {
             Action::Create => {
+                let Some(fence) = fence else { return };
                 // The place is taken before anything else is planned.
-                match execute::reserve(&inner, &desired.fingerprint).await {
+                match execute::reserve(&inner, desired, fence).await {
                     Ok(Some(launch)) => {
                         self.refill.take();
                         self.busy.insert(launch.container.clone());
@@ -233,22 +304,29 @@ impl Reconciler {
             }
             Action::Promote(id) => {
                 self.running
-                    .spawn(async move { execute::promote(&inner, id).await });
+                    .spawn(async move { execute::promote(&inner, id, fence).await });
             }
             Action::Deliver(id) => {
                 let Some(container) = known(&id) else { return };
                 self.running
                     .spawn(async move { execute::deliver(&inner, container).await });
             }
+            Action::Adopt(id) => {
+                let (Some(container), Some(fence)) = (known(&id), fence) else {
+                    return;
+                };
+                self.running
+                    .spawn(async move { execute::adopt(&inner, container, fence).await });
+            }
             Action::Retire(id, reason) => {
                 let Some(container) = known(&id) else { return };
                 self.running
-                    .spawn(async move { execute::retire(&inner, container, &reason).await });
+                    .spawn(async move { execute::retire(&inner, container, &reason, fence).await });
             }
             Action::Fail(id, reason) => {
                 let Some(container) = known(&id) else { return };
                 self.running
-                    .spawn(async move { execute::fail(&inner, container, reason).await });
+                    .spawn(async move { execute::fail(&inner, container, reason, fence).await });
             }
             Action::Reap(id) => {
                 self.running
@@ -282,14 +360,10 @@ impl Reconciler {
     }
 
     fn wants_refill(&self) -> bool {
-        let counts = self.inner.seen.borrow().counts;
-        let wish = self
-            .inner
-            .waiting
-            .load(Ordering::Relaxed)
-            .max(self.inner.config.pool.min_warm as usize);
-        counts.warm + counts.creating + counts.booting < wish
-            && counts.total < self.inner.config.pool.max_total as usize
+        let seen = self.inner.seen.borrow();
+        let counts = seen.counts;
+        counts.warm + counts.creating + counts.booting < seen.wish
+            && counts.total < seen.limits.max_total as usize
             && self.trouble.is_none()
     }
 
@@ -303,7 +377,7 @@ impl Reconciler {
         self.refill.opens_at().map_or(soon, |opens| opens.max(soon))
     }
 
-    fn tell(&mut self, observed: &Observed) {
+    fn tell(&mut self, observed: &Observed, desired: &Desired) {
         self.looks += 1;
         let counts = Counts::of(&observed.containers);
         let states = [
@@ -318,6 +392,12 @@ impl Reconciler {
         for (state, count) in states {
             metrics::gauge!("ccpool_containers", "state" => state).set(count as f64);
         }
+        metrics::gauge!("ccpool_waiting").set(observed.waiting as f64);
+        metrics::gauge!("ccpool_spares_wanted").set(desired.min_warm as f64);
+        metrics::gauge!("ccpool_claims_per_minute").set(self.demand.per_minute() as f64);
+        let leads = observed.standing.fence.is_some();
+        metrics::gauge!("ccpool_leads").set(f64::from(u8::from(leads)));
+        let host = observed.me.host();
         let names = observed
             .containers
             .iter()
@@ -325,6 +405,17 @@ impl Reconciler {
         self.inner.seen.send_replace(Seen {
             looks: self.looks,
             counts,
+            here: observed
+                .containers
+                .iter()
+                .filter(|c| c.host == host)
+                .count(),
+            wish: if leads {
+                desired.min_warm.max(observed.waiting)
+            } else {
+                0
+            },
+            limits: self.inner.limits(&observed.standing.settings),
             trouble: self.trouble.clone(),
             names: names.collect(),
         });
@@ -352,10 +443,22 @@ async fn at(time: Option<Instant>) {
     }
 }
 
-/// Waits for news of a container. False: the subscription is gone.
-async fn heard(events: &mut Option<broadcast::Receiver<Signal>>) -> bool {
-    match events {
-        Some(receiver) => !matches!(pin!(receiver.recv()).await, Err(RecvError::Closed)),
+/// What has come over a channel.
+enum Heard {
+    Message(Arc<str>),
+    /// Something, but not what: look.
+    Something,
+    /// The subscription is gone.
+    Nothing,
+}
+
+async fn heard(channel: &mut Option<broadcast::Receiver<Signal>>) -> Heard {
+    match channel {
+        Some(receiver) => match pin!(receiver.recv()).await {
+            Ok(Signal::Message(message)) => Heard::Message(message),
+            Ok(Signal::Missed) | Err(RecvError::Lagged(_)) => Heard::Something,
+            Err(RecvError::Closed) => Heard::Nothing,
+        },
         None => std::future::pending().await,
     }
 }

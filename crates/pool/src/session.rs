@@ -161,7 +161,7 @@ impl Pool {
         let (to, reason) = (ContainerState::Draining, "the session was ended");
         let retired = inner
             .store
-            .retire(&container, to, reason, Condition::Serves(session))
+            .retire(&container, to, reason, Condition::Serves(session), None)
             .await?;
         match retired {
             Retired::Out(_) => {}
@@ -171,7 +171,7 @@ impl Pool {
             }
         }
         let mut seen = inner.seen.subscribe();
-        inner.nudge.notify_one();
+        self.inner.changed();
         // The reconciler has removed it, and whatever happens to the runtime, says so.
         let patience = inner.config.timeouts.stop * 2 + Duration::from_secs(30);
         let gone = seen.wait_for(|seen| seen.looks > 0 && !seen.names.contains_key(&container));

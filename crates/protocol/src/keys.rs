@@ -105,7 +105,12 @@ impl Keys {
 
     /// Set: the live sessions of one agent.
     pub fn agent(&self, agent: &AgentId) -> String {
-        format!("{}pool:agent:{agent}", self.prefix)
+        format!("{}{agent}", self.agents_prefix())
+    }
+
+    /// What every key of an agent begins with, before its id.
+    pub fn agents_prefix(&self) -> String {
+        format!("{}pool:agent:", self.prefix)
     }
 
     /// String with a deadline: which turn a repeated request means (`Idempotency-Key`).

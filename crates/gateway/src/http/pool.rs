@@ -54,15 +54,16 @@ pub(crate) struct Draining {
     responses(
         (status = 200, description = "Done", body = Draining),
         (status = 400, description = "Not what this route takes", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 503, description = "Redis is out of reach", body = ProblemBody, content_type = "application/problem+json"),
     )
 )]
 pub(crate) async fn drain(
     State(state): State<AppState>,
     JsonBody(body): JsonBody<DrainBody>,
-) -> Json<Draining> {
-    state.pool.drain(body.drain);
+) -> Result<Json<Draining>, Problem> {
+    state.pool.drain(body.drain).await?;
     tracing::info!(draining = body.drain, "drain");
-    Json(Draining {
+    Ok(Json(Draining {
         draining: body.drain,
-    })
+    }))
 }

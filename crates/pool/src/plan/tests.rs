@@ -1,5 +1,6 @@
 use super::*;
 use crate::container::Activity;
+use crate::standing::{Fence, Settings};
 use ccpool_protocol::{SessionId, TurnId};
 
 const NOW: UnixMs = 1_000_000_000;
@@ -14,7 +15,25 @@ fn desired() -> Desired {
         heartbeat_ms: 15_000,
         tools_required: true,
         fingerprint: "f1".into(),
+        surplus_ms: 60_000,
         draining: false,
+        leaving: false,
+    }
+}
+
+fn me() -> GatewayId {
+    GatewayId::from_random(1, "here")
+}
+
+/// The only gateway, which leads.
+fn alone() -> Standing {
+    Standing {
+        now: NOW,
+        fence: Some(Fence(1)),
+        leader: Some(me()),
+        gateways: vec![me()],
+        settings: Settings::default(),
+        emptied: false,
     }
 }
 
@@ -26,6 +45,11 @@ fn container(bits: u64, state: ContainerState) -> Container {
         agent: None,
         fingerprint: "f1".into(),
         acl_hash: None,
+        host: "here".into(),
+        owner: (state == ContainerState::Assigned).then(|| me().to_string()),
+        claim: None,
+        record: BTreeMap::new(),
+        said_session: None,
         runtime_id: Some("r".into()),
         created_at: NOW - 5_000,
         tools_listed_at: Some(NOW),
@@ -47,6 +71,7 @@ fn assigned(bits: u64, turn: Option<&str>, last_activity: UnixMs) -> Container {
         activity: Some(Activity {
             turn: turn.map(|t| TurnId::new(t).unwrap()),
             last_activity,
+            ..Activity::default()
         }),
         ..container(bits, ContainerState::Assigned)
     }
@@ -58,6 +83,8 @@ fn seen(containers: Vec<Container>) -> Observed {
         .map(|c| (c.id.clone(), Presence::Running))
         .collect();
     Observed {
+        me: me(),
+        standing: alone(),
         containers,
         present: Some(present),
         waiting: 0,
@@ -73,6 +100,7 @@ fn words(actions: &[Action]) -> Vec<String> {
             Action::Create => "create".to_owned(),
             Action::Promote(_) => "promote".to_owned(),
             Action::Deliver(_) => "deliver".to_owned(),
+            Action::Adopt(_) => "adopt".to_owned(),
             Action::Retire(_, why) => format!("retire: {why}"),
             Action::Fail(_, why) => format!("fail: {why}"),
             Action::Reap(_) => "reap".to_owned(),
@@ -162,6 +190,7 @@ fn age_and_idleness_never_cut_a_turn() {
     old.activity = Some(Activity {
         turn: None,
         last_activity: NOW,
+        ..Activity::default()
     });
     assert_eq!(with(old), ["retire: too old"]);
     assert_eq!(with(assigned(1, None, NOW - 301_000)), ["retire: idle"]);

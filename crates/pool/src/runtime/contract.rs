@@ -56,6 +56,9 @@ pub trait Runtime: Send + Sync + fmt::Debug {
     /// `docker` or `process`.
     fn name(&self) -> &'static str;
 
+    /// On which host containers run. Gateways whose runtimes say the same see the same containers.
+    fn host(&self) -> &str;
+
     /// One line on what separates a container from this host.
     fn isolation(&self) -> &'static str;
 

@@ -44,6 +44,8 @@ const REMOVAL_TIMEOUT: Duration = Duration::from_secs(10);
 /// The Docker Engine as a runtime.
 pub struct DockerRuntime {
     docker: Docker,
+    /// By the Engine's own id, which two gateways on one Engine both see.
+    host: String,
     image: String,
     prefix: String,
     network: String,
@@ -72,8 +74,10 @@ impl DockerRuntime {
             .negotiate_version()
             .await
             .map_err(|error| unreachable(&error))?;
+        let info = docker.info().await.map_err(|error| unreachable(&error))?;
         Ok(Self {
             docker,
+            host: format!("docker:{}", info.id.unwrap_or_default()),
             image: config.image.as_str().to_owned(),
             prefix: config.docker.container_prefix.clone(),
             network: config.docker.network.clone(),
@@ -230,6 +234,10 @@ fn host_config(config: &Config, socket_dir: Option<PathBuf>) -> HostConfig {
 impl Runtime for DockerRuntime {
     fn name(&self) -> &'static str {
         "docker"
+    }
+
+    fn host(&self) -> &str {
+        &self.host
     }
 
     fn isolation(&self) -> &'static str {

@@ -15,6 +15,7 @@ use super::{Exit, Launch, Presence, Runtime, RuntimeError};
 /// Containers that exist only in a map.
 #[derive(Debug)]
 pub struct FakeRuntime {
+    host: String,
     state: Mutex<State>,
     ended: broadcast::Sender<()>,
 }
@@ -25,12 +26,14 @@ struct State {
     names: BTreeMap<ContainerId, String>,
     launches: BTreeMap<ContainerId, Launch>,
     started: usize,
+    listed: usize,
     failing: Option<&'static str>,
 }
 
 impl Default for FakeRuntime {
     fn default() -> Self {
         Self {
+            host: "fake".to_owned(),
             state: Mutex::default(),
             ended: broadcast::channel(16).0,
         }
@@ -38,6 +41,14 @@ impl Default for FakeRuntime {
 }
 
 impl FakeRuntime {
+    /// Another one, on a host of this name.
+    pub fn on(host: &str) -> Self {
+        Self {
+            host: host.to_owned(),
+            ..Self::default()
+        }
+    }
+
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -58,6 +69,11 @@ impl FakeRuntime {
     /// How many were ever started.
     pub fn started(&self) -> usize {
         self.state().started
+    }
+
+    /// How often they were listed.
+    pub fn listed(&self) -> usize {
+        self.state().listed
     }
 
     /// What a container was started with.
@@ -85,6 +101,10 @@ impl FakeRuntime {
 impl Runtime for FakeRuntime {
     fn name(&self) -> &'static str {
         "fake"
+    }
+
+    fn host(&self) -> &str {
+        &self.host
     }
 
     fn isolation(&self) -> &'static str {
@@ -115,6 +135,7 @@ impl Runtime for FakeRuntime {
     }
 
     async fn list(&self, _pool: &str) -> Result<BTreeMap<ContainerId, Presence>, RuntimeError> {
+        self.state().listed += 1;
         self.check().map(|state| state.containers.clone())
     }
 

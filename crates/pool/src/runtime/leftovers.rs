@@ -4,16 +4,13 @@
 use std::collections::HashSet;
 use std::io;
 use std::path::Path;
-use std::time::Duration;
 
 use ccpool_protocol::{ContainerId, mark};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
 /// Something may start another thing while it is looked for.
-const ROUNDS: usize = 10;
-/// Loading a program takes less.
-const LOADING: Duration = Duration::from_millis(5);
+const ROUNDS: usize = 50;
 
 /// Ends every process of a container's, but for the wrapper, which has no mark. Blocks for as long
 /// as it takes to read `/proc`. Returns how many there were.
@@ -22,7 +19,7 @@ pub(super) fn end(container: &ContainerId) -> io::Result<usize> {
     for _ in 0..ROUNDS {
         let (found, loading) = marked(container)?;
         if loading {
-            std::thread::sleep(LOADING);
+            std::thread::yield_now();
         } else if found.is_subset(&ended) {
             break;
         }

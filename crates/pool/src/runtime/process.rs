@@ -28,6 +28,8 @@ const LOG_LINES: usize = 20;
 
 /// Children of this process as a runtime.
 pub struct ProcessRuntime {
+    /// Nobody else sees these children.
+    host: String,
     wrapper: PathBuf,
     /// Homes and working directories lie here, one folder per container.
     dir: PathBuf,
@@ -48,6 +50,7 @@ impl ProcessRuntime {
     pub fn new(config: &Config, wrapper: PathBuf) -> Self {
         let (ended, _) = broadcast::channel(16);
         Self {
+            host: format!("process:{:012x}", rand::random::<u64>() >> 16),
             wrapper,
             dir: config.data_dir.join("containers"),
             claude: config.claude.path.clone(),
@@ -100,6 +103,10 @@ impl ProcessRuntime {
 impl Runtime for ProcessRuntime {
     fn name(&self) -> &'static str {
         "process"
+    }
+
+    fn host(&self) -> &str {
+        &self.host
     }
 
     fn isolation(&self) -> &'static str {

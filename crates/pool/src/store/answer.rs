@@ -1,9 +1,15 @@
-//! Answers that are not what they should be.
+//! What scripts are told, and answers that are not what they should be.
 
 use ccpool_protocol::ContainerId;
 use deadpool_redis::redis::RedisError;
 
 use super::StoreError;
+use crate::standing::Fence;
+
+/// As a script is given it: nothing for who does not lead.
+pub(super) fn fence_word(fence: Option<Fence>) -> String {
+    fence.map_or(String::new(), |fence| fence.0.to_string())
+}
 
 pub(super) fn container_id(script: &str, answer: &[String]) -> Result<ContainerId, StoreError> {
     let id = answer.get(1).map(String::as_str).unwrap_or_default();

@@ -11,6 +11,9 @@ pub enum StoreError {
         #[source]
         source: RedisError,
     },
+    /// Redis has lost its data, and no gateway has written it down again yet.
+    #[error("Redis has lost its data; what is known of running containers is being written again")]
+    Emptied,
     /// `redis.acl` is on, and Redis does not let containers have users.
     #[error(
         "redis.acl is on, but Redis refuses to keep users for containers: {}",
@@ -48,9 +51,17 @@ fn refused(error: &RedisError) -> Option<ServerError> {
 }
 
 impl StoreError {
+    /// It has not answered others for a while.
+    pub(crate) fn silent() -> Self {
+        let detail = std::io::Error::new(std::io::ErrorKind::TimedOut, "it does not answer");
+        Self::Unreachable {
+            source: detail.into(),
+        }
+    }
+
     /// Whether the same call can succeed later.
     pub fn is_retryable(&self) -> bool {
-        matches!(self, Self::Unreachable { .. })
+        matches!(self, Self::Unreachable { .. } | Self::Emptied)
     }
 }
 
@@ -59,7 +70,7 @@ impl StoreError {
     pub(super) fn of_users(source: RedisError) -> Self {
         match Self::from(source.clone()) {
             Self::Broken(_) => Self::NoUsers { source },
-            other @ (Self::Unreachable { .. } | Self::NoUsers { .. }) => other,
+            other @ (Self::Unreachable { .. } | Self::Emptied | Self::NoUsers { .. }) => other,
         }
     }
 }

@@ -2,16 +2,24 @@
 
 mod answer;
 mod assigned;
+mod claims;
 mod contract;
 mod error;
+pub(crate) mod news;
+mod redis_claims;
+mod redis_register;
+mod redis_sessions;
 mod redis_store;
+mod register;
 mod scripts;
+mod sessions;
 mod spoilt;
 mod users;
 
-pub use contract::{
-    ClaimOutcome, ClaimTerms, Condition, Page, PushOutcome, Reserve, Retired, Store,
-};
+pub use claims::{ClaimNumber, ClaimOutcome, ClaimTerms, Claims, Queue, Ticket};
+pub use contract::{Condition, Reservation, Reserve, Retired, Store};
 pub use error::StoreError;
 pub use redis_store::RedisStore;
+pub use register::Register;
+pub use sessions::{Page, PushOutcome, Sessions};
 pub use users::{RedisUsers, is_open};

@@ -6,41 +6,35 @@ use std::fmt;
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
+use ccpool_protocol::control::Control;
 use ccpool_protocol::keys::{Keys, SessionKeys};
 use ccpool_protocol::record::{ContainerState, field};
-use ccpool_protocol::{ContainerId, SessionId, TurnId};
+use ccpool_protocol::{ContainerId, SessionId};
 use deadpool_redis::redis::{self as redis, AsyncCommands, ConnectionInfo};
 use redis::aio::{ConnectionManager, ConnectionManagerConfig};
 
-use super::answer::{container_id, pool_error, unexpected};
-use super::assigned::Assigned;
+use super::answer::{fence_word, unexpected};
 use super::scripts::Scripts;
 use super::spoilt;
-use super::{
-    ClaimOutcome, ClaimTerms, Condition, Page, PushOutcome, RedisUsers, Reserve, Retired, Store,
-    StoreError,
-};
+use super::{Condition, RedisUsers, Reservation, Reserve, Retired, Store, StoreError};
 use crate::clock::millis;
 use crate::container::{Activity, Container};
+use crate::standing::Fence;
 
 /// How long a short command may take.
 pub(super) const RESPONSE_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long connecting may take.
 const CONNECTION_TIMEOUT: Duration = Duration::from_secs(1);
-/// Most envelopes in a page.
-const PAGE_ENVELOPES: usize = 500;
-/// A page ends with the envelope that brings it to this many bytes.
-const PAGE_BYTES: usize = 1 << 20;
 /// Connections for long reads.
 const BULK_CONNECTIONS: usize = 4;
 
 /// The real store.
 pub struct RedisStore {
     commands: ConnectionManager,
-    bulk: deadpool_redis::Pool,
-    keys: Keys,
-    scripts: Scripts,
-    output_buffer: usize,
+    pub(super) bulk: deadpool_redis::Pool,
+    pub(super) keys: Keys,
+    pub(super) scripts: Scripts,
+    pub(super) output_buffer: usize,
     db: i64,
 }
 
@@ -83,7 +77,7 @@ impl RedisStore {
         RedisUsers::new(self.commands(), self.keys.clone(), self.db)
     }
 
-    fn commands(&self) -> ConnectionManager {
+    pub(super) fn commands(&self) -> ConnectionManager {
         self.commands.clone()
     }
 
@@ -104,13 +98,22 @@ impl RedisStore {
         spoilt::each(self.commands(), commands, 1).await
     }
 
+    /// What is not there may have been lost.
+    pub(super) async fn unless_emptied(&self) -> Result<(), StoreError> {
+        if self.commands().exists(self.keys.pool_id()).await? {
+            Ok(())
+        } else {
+            Err(StoreError::Emptied)
+        }
+    }
+
     /// For scripts that find out themselves which container they are about.
-    fn container_prefix(&self) -> String {
+    pub(super) fn container_prefix(&self) -> String {
         self.keys.container_prefix()
     }
 
     /// Every key of a session that lives as long as it does; its state first.
-    fn lasting(keys: SessionKeys) -> [String; 5] {
+    pub(super) fn lasting(keys: SessionKeys) -> [String; 5] {
         [
             keys.state,
             keys.input,
@@ -136,29 +139,26 @@ impl Store for RedisStore {
         Ok(commands.get(&key).await?)
     }
 
-    async fn reserve(
-        &self,
-        container: &ContainerId,
-        cap: usize,
-        fingerprint: &str,
-        token_hash: &str,
-        acl_hash: Option<&str>,
-    ) -> Result<Reserve, StoreError> {
+    async fn reserve(&self, place: &Reservation, fence: Fence) -> Result<Reserve, StoreError> {
         let code: String = self
             .scripts
             .reserve
             .key(self.keys.containers())
-            .key(self.keys.container(container).record)
-            .arg(container.as_str())
-            .arg(cap)
-            .arg(fingerprint)
-            .arg(token_hash)
-            .arg(acl_hash.unwrap_or_default())
+            .key(self.keys.container(&place.container).record)
+            .key(self.keys.leader())
+            .arg(place.container.as_str())
+            .arg(place.cap)
+            .arg(&place.fingerprint)
+            .arg(&place.token_hash)
+            .arg(place.acl_hash.as_deref().unwrap_or_default())
+            .arg(&place.host)
+            .arg(fence.0)
             .invoke_async(&mut self.commands())
             .await?;
         match code.as_str() {
             "ok" => Ok(Reserve::Reserved),
             "at_cap" => Ok(Reserve::AtCap),
+            "fenced" => Ok(Reserve::Fenced),
             other => Err(unexpected("reserve", other)),
         }
     }
@@ -169,11 +169,14 @@ impl Store for RedisStore {
         field: &'static str,
         value: &str,
     ) -> Result<(), StoreError> {
-        let key = self.keys.container(container).record;
-        let mut commands = self.commands();
-        if commands.exists(&key).await? {
-            let _: () = commands.hset(&key, field, value).await?;
-        }
+        let _: String = self
+            .scripts
+            .note
+            .key(self.keys.container(container).record)
+            .arg(field)
+            .arg(value)
+            .invoke_async(&mut self.commands())
+            .await?;
         Ok(())
     }
 
@@ -183,15 +186,16 @@ impl Store for RedisStore {
             .into_iter()
             .filter_map(|id| ContainerId::new(id).ok())
             .collect();
+        // The report first: what it says of a claim the record says too by then.
         let keys = ids.iter().flat_map(|id| {
             let keys = self.keys.container(id);
-            [keys.record, keys.report]
+            [keys.report, keys.record]
         });
         let hashes = self.hashes(keys).await?;
         let mut containers: Vec<Container> = ids
             .into_iter()
             .zip(hashes.chunks_exact(2))
-            .filter_map(|(id, pair)| Container::from_hashes(id, &pair[0], &pair[1]))
+            .filter_map(|(id, pair)| Container::from_hashes(id, &pair[1], &pair[0]))
             .collect();
         let serving = || containers.iter().filter_map(|c| c.session.as_ref());
         let states = self.hashes(serving().map(|s| self.keys.session(s).state));
@@ -201,7 +205,7 @@ impl Store for RedisStore {
                 .filter(|c| c.session.is_some())
                 .map(|c| self.keys.container(&c.id).inbox),
         );
-        let (states, inboxes) = tokio::try_join!(states, inboxes)?;
+        let (states, inboxes, ()) = tokio::try_join!(states, inboxes, self.unless_emptied())?;
         let with_session = containers.iter_mut().filter(|c| c.session.is_some());
         for ((container, state), inbox) in with_session.zip(states).zip(inboxes) {
             container.activity = Some(Activity::from_hash(&state));
@@ -221,10 +225,18 @@ impl Store for RedisStore {
             .cloned()
             .unwrap_or_default();
         let found = Container::from_hashes(container.clone(), &hashes[0], &hashes[1]);
+        if found.is_none() {
+            self.unless_emptied().await?;
+        }
         Ok(found.map(|found| (found, token_hash)))
     }
 
-    async fn promote(&self, container: &ContainerId, tools: bool) -> Result<bool, StoreError> {
+    async fn promote(
+        &self,
+        container: &ContainerId,
+        tools: bool,
+        fence: Option<Fence>,
+    ) -> Result<bool, StoreError> {
         let keys = self.keys.container(container);
         let code: String = self
             .scripts
@@ -232,53 +244,51 @@ impl Store for RedisStore {
             .key(keys.record)
             .key(keys.report)
             .key(self.keys.warm())
+            .key(self.keys.leader())
             .arg(container.as_str())
             .arg(u8::from(tools))
+            .arg(fence_word(fence))
+            .arg(self.keys.news())
             .invoke_async(&mut self.commands())
             .await?;
         match code.as_str() {
             "ok" => Ok(true),
-            "not_creating" | "not_ready" => Ok(false),
+            "not_creating" | "not_ready" | "fenced" => Ok(false),
             other => Err(unexpected("promote", other)),
         }
     }
 
-    async fn claim(&self, terms: &ClaimTerms) -> Result<ClaimOutcome, StoreError> {
-        let Assigned {
-            session,
-            agent,
-            json,
-            model,
-        } = Assigned::from(terms);
-        let [state, rest @ ..] = Self::lasting(self.keys.session(session));
-        let answer: Vec<String> = self
-            .scripts
-            .claim
-            .key(self.keys.warm())
+    async fn restore(&self, container: &Container, fence: Fence) -> Result<bool, StoreError> {
+        let mut script = self.scripts.restore.prepare_invoke();
+        script
+            .key(self.keys.containers())
+            .key(self.keys.container(&container.id).record)
             .key(self.keys.sessions())
-            .key(self.keys.agent(agent))
-            .key(state)
-            .key(&rest[..])
-            .arg(session.as_str())
+            .key(self.keys.leader());
+        let session = container.session.as_ref();
+        let agent = container.agent.clone().unwrap_or_default();
+        if let Some(session) = session {
+            script
+                .key(self.keys.agent(&agent))
+                .key(self.keys.session(session).state);
+        }
+        script
+            .arg(container.id.as_str())
+            .arg(fence.0)
+            .arg(session.map_or("", SessionId::as_str))
             .arg(agent.as_str())
-            .arg(terms.max_per_agent)
-            .arg(self.container_prefix())
-            .arg(json)
-            .arg(model)
-            .arg(millis(terms.heartbeat))
-            .invoke_async(&mut self.commands())
-            .await?;
-        let id = || container_id("claim", &answer);
-        match answer.first().map(String::as_str) {
-            Some("ok") => Ok(ClaimOutcome::Claimed {
-                container: id()?,
-                acl_hash: answer.get(2).filter(|hash| !hash.is_empty()).cloned(),
-            }),
-            Some("live") => Ok(ClaimOutcome::Live(id()?)),
-            Some("draining") => Ok(ClaimOutcome::Draining(id()?)),
-            Some("agent_limit") => Ok(ClaimOutcome::AgentLimit),
-            Some("none") => Ok(ClaimOutcome::NoneWarm),
-            other => Err(unexpected("claim", other.unwrap_or("nothing"))),
+            .arg(container.record.len() * 2);
+        for (name, value) in &container.record {
+            script.arg(name).arg(value);
+        }
+        for (name, value) in container.activity.iter().flat_map(|a| &a.state) {
+            script.arg(name).arg(value);
+        }
+        let code: String = script.invoke_async(&mut self.commands()).await?;
+        match code.as_str() {
+            "ok" => Ok(true),
+            "fenced" => Ok(false),
+            other => Err(unexpected("restore", other)),
         }
     }
 
@@ -288,18 +298,21 @@ impl Store for RedisStore {
         to: ContainerState,
         reason: &str,
         condition: Condition<'_>,
+        fence: Option<Fence>,
     ) -> Result<Retired, StoreError> {
         let mut script = self.scripts.retire.prepare_invoke();
         script
             .key(self.keys.container(container).record)
-            .key(self.keys.warm());
+            .key(self.keys.warm())
+            .key(self.keys.leader());
         script.arg(container.as_str()).arg(to.as_str()).arg(reason);
         match condition {
-            Condition::None => script.arg(""),
-            Condition::Serves(session) => script.arg(session.as_str()),
+            Condition::None => script.arg("").arg(fence_word(fence)),
+            Condition::Serves(session) => script.arg(session.as_str()).arg(fence_word(fence)),
             Condition::Quiet(session, since) => script
                 .key(self.keys.session(session).state)
                 .arg(session.as_str())
+                .arg(fence_word(fence))
                 .arg(since),
         };
         let answer: Vec<String> = script.invoke_async(&mut self.commands()).await?;
@@ -308,7 +321,7 @@ impl Store for RedisStore {
                 answer.get(1).and_then(|s| SessionId::new(s.as_str()).ok()),
             )),
             Some("gone") => Ok(Retired::Gone),
-            Some("moved") => Ok(Retired::Moved),
+            Some("moved" | "fenced") => Ok(Retired::Moved),
             other => Err(unexpected("retire", other.unwrap_or("nothing"))),
         }
     }
@@ -337,9 +350,24 @@ impl Store for RedisStore {
                     .session
                     .as_ref()
                     .map_or(String::new(), |s| self.keys.session(s).output),
-            );
+            )
+            .arg(self.keys.news());
         let _: String = script.invoke_async(&mut self.commands()).await?;
         Ok(())
+    }
+
+    async fn stop(
+        &self,
+        container: &ContainerId,
+        session: Option<&SessionId>,
+    ) -> Result<(), StoreError> {
+        let word = Control::Shutdown.to_json();
+        let mut pipe = redis::pipe();
+        pipe.publish(self.keys.container(container).control, &word);
+        if let Some(session) = session {
+            pipe.publish(self.keys.session(session).control, &word);
+        }
+        Ok(pipe.exec_async(&mut self.commands()).await?)
     }
 
     async fn sessions(&self) -> Result<Vec<(SessionId, ContainerId)>, StoreError> {
@@ -350,128 +378,6 @@ impl Store for RedisStore {
             .collect();
         live.sort();
         Ok(live)
-    }
-
-    async fn session_state(
-        &self,
-        session: &SessionId,
-    ) -> Result<HashMap<String, String>, StoreError> {
-        Ok(self
-            .commands()
-            .hgetall(self.keys.session(session).state)
-            .await?)
-    }
-
-    async fn push(
-        &self,
-        session: &SessionId,
-        turn: &TurnId,
-        item: &str,
-        idempotency: Option<(&str, Duration)>,
-    ) -> Result<PushOutcome, StoreError> {
-        let keys = self.keys.session(session);
-        let mut script = self.scripts.push.prepare_invoke();
-        script
-            .key(self.keys.sessions())
-            .key(keys.input)
-            .key(keys.state);
-        script
-            .arg(session.as_str())
-            .arg(item)
-            .arg(turn.as_str())
-            .arg(self.container_prefix());
-        if let Some((key, kept)) = idempotency {
-            script
-                .key(self.keys.idempotency(session, key))
-                .arg(millis(kept));
-        }
-        let answer: Vec<String> = script.invoke_async(&mut self.commands()).await?;
-        match (answer.first().map(String::as_str), answer.get(1)) {
-            (Some("ok"), Some(seq)) => Ok(PushOutcome::Pushed {
-                seq: seq.parse().unwrap_or(0),
-            }),
-            (Some("repeated"), Some(turn)) => match TurnId::new(turn.as_str()) {
-                Ok(turn) => Ok(PushOutcome::Repeated(turn)),
-                Err(error) => Err(StoreError::Broken(error.to_string())),
-            },
-            (Some("unknown"), _) => Ok(PushOutcome::Unknown),
-            (other, _) => Err(unexpected("push", other.unwrap_or("nothing"))),
-        }
-    }
-
-    async fn control(&self, session: &SessionId, message: &str) -> Result<u64, StoreError> {
-        Ok(self
-            .commands()
-            .publish(self.keys.session(session).control, message)
-            .await?)
-    }
-
-    async fn page(&self, session: &SessionId, after: Option<u64>) -> Result<Page, StoreError> {
-        let mut bulk = self.bulk.get().await.map_err(pool_error)?;
-        let (more, envelopes): (bool, Vec<String>) = self
-            .scripts
-            .read
-            .key(self.keys.session(session).output_buffer)
-            .arg(after.map_or(String::new(), |seq| seq.to_string()))
-            .arg(PAGE_ENVELOPES)
-            .arg(PAGE_BYTES)
-            .invoke_async(&mut bulk)
-            .await?;
-        Ok(Page { envelopes, more })
-    }
-
-    async fn result(&self, session: &SessionId) -> Result<Option<String>, StoreError> {
-        Ok(self
-            .commands()
-            .get(self.keys.session(session).result)
-            .await?)
-    }
-
-    async fn unanswered(&self, session: &SessionId) -> Result<Vec<Vec<u8>>, StoreError> {
-        let keys = self.keys.session(session);
-        let mut bulk = self.bulk.get().await.map_err(pool_error)?;
-        let (mut items, waiting): (Vec<Vec<u8>>, Vec<Vec<u8>>) = redis::pipe()
-            .atomic()
-            .lrange(keys.inflight, 0, -1)
-            .lrange(keys.input, 0, -1)
-            .query_async(&mut bulk)
-            .await?;
-        items.extend(waiting);
-        Ok(items)
-    }
-
-    async fn conclude(
-        &self,
-        session: &SessionId,
-        from: &str,
-        to: u64,
-        prompts: usize,
-        envelopes: &[String],
-        result: &str,
-    ) -> Result<bool, StoreError> {
-        let keys = self.keys.session(session);
-        let code: String = self
-            .scripts
-            .conclude
-            .key(keys.output_buffer)
-            .key(keys.state)
-            .key(keys.result)
-            .key(keys.inflight)
-            .key(keys.input)
-            .arg(keys.output)
-            .arg(self.output_buffer)
-            .arg(from)
-            .arg(result)
-            .arg(prompts)
-            .arg(to)
-            .arg(envelopes)
-            .invoke_async(&mut self.commands())
-            .await?;
-        match code.as_str() {
-            "ok" => Ok(true),
-            "moved" => Ok(false),
-            other => Err(unexpected("conclude", other)),
-        }
     }
 }
 

@@ -9,7 +9,7 @@ use ccpool_protocol::{ContainerId, SessionId, access, scripts};
 use redis::aio::ConnectionManager;
 use redis::{AsyncCommands, Client, Cmd, ConnectionInfo, RedisConnectionInfo};
 
-use super::StoreError;
+use super::{ClaimNumber, StoreError};
 use crate::password::Password;
 
 const DELIVER: &str = include_str!("../../lua/deliver.lua");
@@ -120,7 +120,8 @@ impl RedisUsers {
     }
 
     /// Lets a claimed container's user reach its session, and hands the container its assignment,
-    /// in one step. Does nothing to one that has it. `hash`: of its user's password, if it has one.
+    /// in one step. Does nothing to one that has it, or whose claim has another number by now. `hash`:
+    /// of its user's password, if it has one.
     ///
     /// # Errors
     /// When Redis is away, or refuses.
@@ -129,6 +130,7 @@ impl RedisUsers {
         container: &ContainerId,
         session: &SessionId,
         hash: Option<&str>,
+        claim: ClaimNumber,
     ) -> Result<(), StoreError> {
         let keys = self.keys.container(container);
         let mut pipe = redis::pipe();
@@ -143,6 +145,7 @@ impl RedisUsers {
             .arg(2)
             .arg(keys.record)
             .arg(keys.inbox)
+            .arg(claim.0)
             .ignore();
         let asked = pipe.exec_async(&mut self.commands()).await;
         match hash {

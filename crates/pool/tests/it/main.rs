@@ -7,6 +7,8 @@
 )]
 
 mod claim;
+mod emptied;
+mod gateways;
 mod hostile;
 mod lifecycle;
 mod outage;
@@ -17,3 +19,4 @@ mod support;
 mod turns;
 mod users;
 mod vandal;
+mod waiting;

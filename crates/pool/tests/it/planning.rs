@@ -3,10 +3,35 @@
 use ccpool::plan::{Action, Desired, Observed, plan};
 use ccpool::protocol::record::ContainerState;
 use ccpool::runtime::{Exit, Presence};
-use ccpool::{Activity, Container, ContainerId, SessionId, TurnId};
+use ccpool::standing::{Fence, Settings, Standing};
+use ccpool::{Activity, Container, ContainerId, GatewayId, SessionId, TurnId};
 use proptest::prelude::*;
 
 const NOW: u64 = 10_000_000_000;
+
+/// 0 and 1 run on one host, 2 on another one, and 3 is gone with its host.
+fn gateway(number: u64) -> GatewayId {
+    GatewayId::from_random(number, ["here", "here", "there", "gone"][number as usize])
+}
+
+/// How gateway 0 stands: with any of the others, any of them leading.
+fn standing() -> impl Strategy<Value = Standing> {
+    (any::<[bool; 2]>(), 0u64..3, any::<bool>()).prop_map(|(others, leader, noticed)| {
+        let mut gateways = vec![gateway(0)];
+        gateways.extend((1..3).filter(|n| others[*n as usize - 1]).map(gateway));
+        let leader = gateway(leader);
+        let leads = leader == gateway(0);
+        Standing {
+            now: NOW,
+            // Its lease may be over, though Redis does not say so yet.
+            fence: (leads && noticed).then_some(Fence(7)),
+            leader: gateways.contains(&leader).then_some(leader),
+            gateways,
+            settings: Settings::default(),
+            emptied: false,
+        }
+    })
+}
 
 fn desired() -> impl Strategy<Value = Desired> {
     (0usize..5, 1usize..8, any::<bool>(), any::<bool>()).prop_map(
@@ -19,7 +44,9 @@ fn desired() -> impl Strategy<Value = Desired> {
             heartbeat_ms: 20_000,
             tools_required: tools,
             fingerprint: "new".to_owned(),
+            surplus_ms: 60_000,
             draining,
+            leaving: false,
         },
     )
 }
@@ -42,30 +69,30 @@ prop_compose! {
         busy in any::<bool>(),
         untold in any::<bool>(),
         idle in 0u64..600_000,
+        (host, owner) in (0u64..4, 0u64..4),
+        lost in proptest::bool::weighted(0.1),
     ) -> Container {
         let assigned = state == ContainerState::Assigned;
+        let id = ContainerId::from_random(bits);
+        let print = if outdated { "old" } else { "new" };
         Container {
-            id: ContainerId::from_random(bits),
             state,
             session: assigned.then(|| SessionId::new(format!("s{bits}")).unwrap()),
-            agent: None,
-            fingerprint: if outdated { "old" } else { "new" }.to_owned(),
-            acl_hash: None,
+            owner: assigned.then(|| gateway(owner).to_string()),
+            said_session: lost.then(|| SessionId::new("lost").unwrap()),
             runtime_id: started.then(|| "r".to_owned()),
-            created_at: NOW - age,
             tools_listed_at: listed.then_some(NOW),
-            warm_at: None,
-            assigned_at: None,
-            reason: None,
+            warm_at: (state == ContainerState::Warm).then_some(NOW - age / 2),
             registered_at: ready.then_some(NOW),
             ready_at: ready.then_some(NOW),
             heartbeat: Some(NOW - silence),
-            failure: None,
             undelivered: assigned && untold,
             activity: assigned.then(|| Activity {
                 turn: busy.then(|| TurnId::new("t").unwrap()),
                 last_activity: NOW - idle,
+                ..Activity::default()
             }),
+            ..Container::reserved(id, gateway(host).host(), print, NOW - age)
         }
     }
 }
@@ -76,8 +103,9 @@ fn observed() -> impl Strategy<Value = Observed> {
         proptest::collection::vec(one, 0..9),
         0usize..6,
         any::<bool>(),
+        standing(),
     )
-        .prop_map(|(containers, waiting, answers)| {
+        .prop_map(|(containers, waiting, answers, standing)| {
             let mut seen = std::collections::BTreeSet::new();
             let containers: Vec<_> = containers
                 .into_iter()
@@ -95,6 +123,8 @@ fn observed() -> impl Strategy<Value = Observed> {
                 })
                 .collect();
             Observed {
+                me: gateway(0),
+                standing,
                 containers: containers.into_iter().map(|(c, _)| c).collect(),
                 present: answers.then_some(present),
                 waiting,
@@ -114,25 +144,14 @@ fn carried_out(observed: &Observed, actions: &[Action], desired: &Desired, round
                 if let Some(present) = &mut next.present {
                     present.insert(id.clone(), Presence::Running);
                 }
+                let host = observed.me.host();
                 next.containers.push(Container {
-                    id,
-                    state: ContainerState::Creating,
-                    session: None,
-                    agent: None,
-                    fingerprint: desired.fingerprint.clone(),
-                    acl_hash: None,
                     runtime_id: Some("r".to_owned()),
-                    created_at: NOW,
                     tools_listed_at: Some(NOW),
-                    warm_at: None,
-                    assigned_at: None,
-                    reason: None,
                     registered_at: Some(NOW),
                     ready_at: Some(NOW),
                     heartbeat: Some(NOW),
-                    failure: None,
-                    undelivered: false,
-                    activity: None,
+                    ..Container::reserved(id, host, &desired.fingerprint, NOW)
                 });
             }
             Action::Promote(id) => {
@@ -143,6 +162,10 @@ fn carried_out(observed: &Observed, actions: &[Action], desired: &Desired, round
                 let mut all = next.containers.iter_mut();
                 all.find(|c| c.id == *id).unwrap().undelivered = false;
             }
+            Action::Adopt(id) => {
+                let mut all = next.containers.iter_mut();
+                all.find(|c| c.id == *id).unwrap().owner = Some(observed.me.to_string());
+            }
             Action::Retire(id, _) | Action::Fail(id, _) | Action::Reap(id) => {
                 next.containers.retain(|c| c.id != *id);
                 if let Some(present) = &mut next.present {
@@ -152,6 +175,11 @@ fn carried_out(observed: &Observed, actions: &[Action], desired: &Desired, round
         }
     }
     next
+}
+
+/// Which spares are too many is for the leader to say, wherever they are.
+fn spare_goes(action: &Action, container: &Container) -> bool {
+    matches!(action, Action::Retire(..)) && container.state == ContainerState::Warm
 }
 
 proptest! {
@@ -170,7 +198,16 @@ proptest! {
             named.sort();
             named.dedup();
             prop_assert_eq!(named.len(), count, "two actions for one container: {:?}", actions);
+            let leads = world.standing.fence.is_some();
+            prop_assert!(leads || created == 0, "only who leads starts containers");
             for action in &actions {
+                if let Some(id) = action.container()
+                    && let Some(found) = world.containers.iter().find(|c| c.id == *id)
+                {
+                    let steward = world.standing.is_steward(&world.me, &found.host);
+                    let adopted = leads && matches!(action, Action::Adopt(_));
+                    prop_assert!(steward || adopted || leads && spare_goes(action, found));
+                }
                 if let Action::Retire(id, _) = action {
                     let found = world.containers.iter().find(|c| c.id == *id).unwrap();
                     prop_assert!(found.state == ContainerState::Draining || !found.is_busy());
@@ -183,8 +220,13 @@ proptest! {
             rounds += 1;
             prop_assert!(rounds < 60, "it never comes to rest: {:?}", actions);
         }
-        let untold = |c: &Container| c.state == ContainerState::Assigned && c.undelivered;
+        let ours = |c: &Container| world.standing.is_steward(&world.me, &c.host);
+        let untold =
+            |c: &Container| c.state == ContainerState::Assigned && c.undelivered && ours(c);
         prop_assert!(!world.containers.iter().any(untold));
+        if world.standing.fence.is_none() {
+            return Ok(());
+        }
         let spares = world.containers.iter().filter(|c| c.state == ContainerState::Warm).count();
         let room = desired.max_total > world.containers.len();
         if !desired.draining && world.containers.iter().all(|c| c.state != ContainerState::Creating) {

@@ -6,13 +6,21 @@ use std::time::Duration;
 use ccpool::config::RedisTarget;
 use ccpool::protocol::assignment::Assignment;
 use ccpool::protocol::keys::{ContainerKeys, Keys, SessionKeys};
-use ccpool::store::{ClaimOutcome, ClaimTerms, RedisStore, RedisUsers, Store};
-use ccpool::{ContainerId, EmbeddedRedis, RedisAddress, SessionId};
+use ccpool::store::{
+    ClaimOutcome, ClaimTerms, Claims, RedisStore, RedisUsers, Register, Reservation, Store,
+};
+use ccpool::{ContainerId, EmbeddedRedis, GatewayId, RedisAddress, SessionId};
 use redis::{Commands, Connection, IntoConnectionInfo, Value};
 use sha2::{Digest, Sha256};
 use tempfile::TempDir;
 
 use crate::support::{config, now};
+
+const POOL: &str = "0123456789abcdef";
+
+fn gateway() -> GatewayId {
+    GatewayId::from_random(1, "here")
+}
 
 /// Of the intruder's user.
 pub(crate) const PASSWORD: &str = "fake-password-of-the-intruder";
@@ -40,7 +48,7 @@ impl Scene {
         let store = RedisStore::connect(info, keys.clone(), 1000).await.unwrap();
         let users = store.users();
         users.load_scripts().await.unwrap();
-        store.pool_id("0123456789abcdef").await.unwrap();
+        store.pool_id(POOL).await.unwrap();
         let (intruder, other) = (ContainerId::from_random(1), ContainerId::from_random(2));
         let scene = Self {
             redis,
@@ -65,13 +73,29 @@ impl Scene {
 
     async fn warm(&self, container: &ContainerId, password: &str) {
         let hash = hex::encode(Sha256::digest(password));
-        let reserved = self.store.reserve(container, 4, "f", "t", Some(&hash));
-        reserved.await.unwrap();
+        let gateway = gateway();
+        let keep = Duration::from_secs(3600);
+        let attended = self.store.attend(&gateway, keep, POOL).await.unwrap();
+        let place = Reservation {
+            container: container.clone(),
+            cap: 4,
+            fingerprint: "f".to_owned(),
+            token_hash: "t".to_owned(),
+            acl_hash: Some(hash),
+            host: gateway.host().to_owned(),
+        };
+        let fence = attended.fence.unwrap();
+        self.store.reserve(&place, fence).await.unwrap();
         self.users.admit(container).await.unwrap();
         let report = [("readyAt", now()), ("heartbeat", now())];
         let key = self.keys.container(container).report;
         let () = self.admin().hset_multiple(key, &report).unwrap();
-        assert!(self.store.promote(container, false).await.unwrap());
+        assert!(
+            self.store
+                .promote(container, false, Some(fence))
+                .await
+                .unwrap()
+        );
     }
 
     pub(crate) async fn claim(&self, session: &str, expected: &ContainerId) {
@@ -85,16 +109,20 @@ impl Scene {
             },
             max_per_agent: 9,
             heartbeat: Duration::from_secs(3600),
+            gateway: gateway(),
+            ticket: None,
+            keep: Duration::from_secs(1),
         };
         match self.store.claim(&terms).await.unwrap() {
             ClaimOutcome::Claimed {
                 container,
                 acl_hash,
+                number,
             } => {
                 assert_eq!(container, *expected);
                 let hash = acl_hash.as_deref();
                 self.users
-                    .deliver(&container, &session, hash)
+                    .deliver(&container, &session, hash, number)
                     .await
                     .unwrap();
             }

@@ -32,7 +32,21 @@ pub(crate) struct World {
     pub(crate) keys: Keys,
     pub(crate) redis: EmbeddedRedis,
     pub(crate) connection: MultiplexedConnection,
+    config: Arc<Config>,
+    address: RedisAddress,
     _dir: TempDir,
+}
+
+/// A gateway that can be killed: nothing of it goes on, and nobody is told.
+pub(crate) struct Mortal {
+    pub(crate) pool: Pool,
+    runtime: tokio::runtime::Runtime,
+}
+
+impl Mortal {
+    pub(crate) fn kill(self) {
+        self.runtime.shutdown_background();
+    }
 }
 
 /// A pool of `min_warm`/`max_total` whose health interval is short.
@@ -59,22 +73,36 @@ impl World {
         let connection = client.get_multiplexed_async_connection().await.unwrap();
         let runtime = Arc::new(FakeRuntime::default());
         let keys = Keys::new(config.redis.key_prefix.clone());
-        let parts = PoolParts {
-            config: Arc::new(config),
-            runtime: Arc::<FakeRuntime>::clone(&runtime),
-            redis: address,
-            mcp_url: None,
-            credentials: BTreeMap::new(),
-        };
-        let pool = Pool::start(parts).await.unwrap();
+        let config = Arc::new(config);
+        let pool = Pool::start(parts(&config, &runtime, &address)).await;
         Self {
-            pool,
+            pool: pool.unwrap(),
             runtime,
             keys,
             redis,
             connection,
+            config,
+            address,
             _dir: dir,
         }
+    }
+
+    fn parts(&self) -> PoolParts {
+        parts(&self.config, &self.runtime, &self.address)
+    }
+
+    /// Another gateway on the same Redis and the same host.
+    pub(crate) async fn another(&self) -> Pool {
+        Pool::start(self.parts()).await.unwrap()
+    }
+
+    /// Another one, which can be killed.
+    pub(crate) async fn mortal(&self) -> Mortal {
+        let mut builder = tokio::runtime::Builder::new_multi_thread();
+        let runtime = builder.worker_threads(1).enable_all().build().unwrap();
+        let pool = runtime.spawn(Pool::start(self.parts()));
+        let pool = pool.await.unwrap().unwrap();
+        Mortal { pool, runtime }
     }
 
     /// Lets every container that is being created become ready, until `count` are warm.
@@ -210,6 +238,17 @@ impl World {
         server
     }
 
+    /// Waits until the reconciler has seen what there is now.
+    pub(crate) async fn looked(&self) {
+        // The next look may have begun before this; the one after it has not, and is over when
+        // another one begins.
+        let enough = self.runtime.listed() + 3;
+        eventually("three looks", async || {
+            (self.runtime.listed() >= enough).then_some(())
+        })
+        .await;
+    }
+
     /// Waits until the pool looks as wanted.
     pub(crate) async fn until(&self, what: &str, holds: impl Fn(&ccpool::PoolSnapshot) -> bool) {
         let deadline = tokio::time::Instant::now() + PATIENCE;
@@ -224,6 +263,16 @@ impl World {
             );
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
+    }
+}
+
+fn parts(config: &Arc<Config>, runtime: &Arc<FakeRuntime>, address: &RedisAddress) -> PoolParts {
+    PoolParts {
+        config: Arc::clone(config),
+        runtime: Arc::<FakeRuntime>::clone(runtime),
+        redis: address.clone(),
+        mcp_url: None,
+        credentials: BTreeMap::new(),
     }
 }
 

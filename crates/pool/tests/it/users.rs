@@ -7,9 +7,10 @@ use std::time::Duration;
 use ccpool::config::{RedisAcl, RedisTarget, RuntimeKind, Secret};
 use ccpool::protocol::assignment::Assignment;
 use ccpool::runtime::FakeRuntime;
-use ccpool::store::{ClaimOutcome, ClaimTerms, RedisStore, Store};
+use ccpool::store::{ClaimOutcome, ClaimTerms, Claims, RedisStore};
 use ccpool::{
-    ContainerId, FailureKind, HealthStatus, Pool, PoolError, PoolParts, RedisAddress, SessionId,
+    ContainerId, FailureKind, GatewayId, HealthStatus, Pool, PoolError, PoolParts, RedisAddress,
+    SessionId,
 };
 use redis::aio::MultiplexedConnection;
 use redis::{AsyncCommands, IntoConnectionInfo};
@@ -72,6 +73,9 @@ fn terms(session: &SessionId) -> ClaimTerms {
         },
         max_per_agent: 9,
         heartbeat: Duration::from_secs(3600),
+        gateway: GatewayId::from_random(9, "gone"),
+        ticket: None,
+        keep: Duration::from_secs(1),
     }
 }
 

@@ -1,0 +1,7 @@
+//! What gateways tell each other, beside the word `freed`, which scripts say when a container may be
+//! claimable that was not.
+
+/// Something about the containers has changed: look.
+pub(crate) const CHANGED: &str = "changed";
+/// The settings have changed.
+pub(crate) const SETTINGS: &str = "settings";

@@ -1,0 +1,149 @@
+//! What sessions keep, in Redis: short commands over the shared connection, long reads over pooled
+//! ones.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use ccpool_protocol::{SessionId, TurnId};
+use redis::AsyncCommands;
+
+use super::answer::{pool_error, unexpected};
+use super::{Page, PushOutcome, RedisStore, Sessions, StoreError};
+use crate::clock::millis;
+
+/// Most envelopes in a page.
+const PAGE_ENVELOPES: usize = 500;
+/// A page ends with the envelope that brings it to this many bytes.
+const PAGE_BYTES: usize = 1 << 20;
+
+#[async_trait]
+impl Sessions for RedisStore {
+    async fn session_state(
+        &self,
+        session: &SessionId,
+    ) -> Result<HashMap<String, String>, StoreError> {
+        let state: HashMap<String, String> = self
+            .commands()
+            .hgetall(self.keys.session(session).state)
+            .await?;
+        if state.is_empty() {
+            self.unless_emptied().await?;
+        }
+        Ok(state)
+    }
+
+    async fn push(
+        &self,
+        session: &SessionId,
+        turn: &TurnId,
+        item: &str,
+        idempotency: Option<(&str, Duration)>,
+    ) -> Result<PushOutcome, StoreError> {
+        let keys = self.keys.session(session);
+        let mut script = self.scripts.push.prepare_invoke();
+        script
+            .key(self.keys.sessions())
+            .key(keys.input)
+            .key(keys.state)
+            .key(self.keys.pool_id());
+        script
+            .arg(session.as_str())
+            .arg(item)
+            .arg(turn.as_str())
+            .arg(self.container_prefix());
+        if let Some((key, kept)) = idempotency {
+            script
+                .key(self.keys.idempotency(session, key))
+                .arg(millis(kept));
+        }
+        let answer: Vec<String> = script.invoke_async(&mut self.commands()).await?;
+        match (answer.first().map(String::as_str), answer.get(1)) {
+            (Some("ok"), Some(seq)) => Ok(PushOutcome::Pushed {
+                seq: seq.parse().unwrap_or(0),
+            }),
+            (Some("repeated"), Some(turn)) => match TurnId::new(turn.as_str()) {
+                Ok(turn) => Ok(PushOutcome::Repeated(turn)),
+                Err(error) => Err(StoreError::Broken(error.to_string())),
+            },
+            (Some("unknown"), _) => Ok(PushOutcome::Unknown),
+            (Some("emptied"), _) => Err(StoreError::Emptied),
+            (other, _) => Err(unexpected("push", other.unwrap_or("nothing"))),
+        }
+    }
+
+    async fn control(&self, session: &SessionId, message: &str) -> Result<u64, StoreError> {
+        Ok(self
+            .commands()
+            .publish(self.keys.session(session).control, message)
+            .await?)
+    }
+
+    async fn page(&self, session: &SessionId, after: Option<u64>) -> Result<Page, StoreError> {
+        let mut bulk = self.bulk.get().await.map_err(pool_error)?;
+        let (more, envelopes): (bool, Vec<String>) = self
+            .scripts
+            .read
+            .key(self.keys.session(session).output_buffer)
+            .arg(after.map_or(String::new(), |seq| seq.to_string()))
+            .arg(PAGE_ENVELOPES)
+            .arg(PAGE_BYTES)
+            .invoke_async(&mut bulk)
+            .await?;
+        Ok(Page { envelopes, more })
+    }
+
+    async fn result(&self, session: &SessionId) -> Result<Option<String>, StoreError> {
+        Ok(self
+            .commands()
+            .get(self.keys.session(session).result)
+            .await?)
+    }
+
+    async fn unanswered(&self, session: &SessionId) -> Result<Vec<Vec<u8>>, StoreError> {
+        let keys = self.keys.session(session);
+        let mut bulk = self.bulk.get().await.map_err(pool_error)?;
+        let (mut items, waiting): (Vec<Vec<u8>>, Vec<Vec<u8>>) = redis::pipe()
+            .atomic()
+            .lrange(keys.inflight, 0, -1)
+            .lrange(keys.input, 0, -1)
+            .query_async(&mut bulk)
+            .await?;
+        items.extend(waiting);
+        Ok(items)
+    }
+
+    async fn conclude(
+        &self,
+        session: &SessionId,
+        from: &str,
+        to: u64,
+        prompts: usize,
+        envelopes: &[String],
+        result: &str,
+    ) -> Result<bool, StoreError> {
+        let keys = self.keys.session(session);
+        let code: String = self
+            .scripts
+            .conclude
+            .key(keys.output_buffer)
+            .key(keys.state)
+            .key(keys.result)
+            .key(keys.inflight)
+            .key(keys.input)
+            .arg(keys.output)
+            .arg(self.output_buffer)
+            .arg(from)
+            .arg(result)
+            .arg(prompts)
+            .arg(to)
+            .arg(envelopes)
+            .invoke_async(&mut self.commands())
+            .await?;
+        match code.as_str() {
+            "ok" => Ok(true),
+            "moved" => Ok(false),
+            other => Err(unexpected("conclude", other)),
+        }
+    }
+}

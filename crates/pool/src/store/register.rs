@@ -1,0 +1,33 @@
+//! The edge to what gateways know of each other.
+
+use std::fmt;
+use std::time::Duration;
+
+use async_trait::async_trait;
+
+use super::StoreError;
+use crate::gateway::GatewayId;
+use crate::standing::Standing;
+
+/// Which gateways there are, who leads, and what was changed while the pool runs. Every method is one
+/// atomic step.
+#[async_trait]
+pub trait Register: Send + Sync + fmt::Debug {
+    /// Keeps a gateway registered for `keep`, lets it lead when nobody does, and tells it how it
+    /// stands. `pool`: the pool's id as the gateway knows it.
+    async fn attend(
+        &self,
+        gateway: &GatewayId,
+        keep: Duration,
+        pool: &str,
+    ) -> Result<Standing, StoreError>;
+
+    /// Takes a gateway out of the register; another one may lead at once.
+    async fn leave(&self, gateway: &GatewayId) -> Result<(), StoreError>;
+
+    /// Changes settings, or with None resets them, and tells all gateways.
+    async fn set(&self, settings: &[(&'static str, Option<String>)]) -> Result<(), StoreError>;
+
+    /// Tells all gateways that something has changed.
+    async fn nudge(&self) -> Result<(), StoreError>;
+}
