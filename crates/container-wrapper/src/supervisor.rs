@@ -168,6 +168,8 @@ impl Loop {
             News::Orphaned => {
                 log::warn("the gateway is gone");
                 let message = "the gateway has ended, and its containers with it";
+                // Other gateways need not wait until it falls silent.
+                self.owned.board.report(report::FAILURE, message);
                 self.act(|session, _, _| session.desert(message));
                 self.stop();
             }

@@ -137,6 +137,8 @@ impl Pool {
             tokio::pin!(freed);
             freed.as_mut().enable();
             terms.ticket.clone_from(&place.ticket);
+            // It may have been changed while this waits.
+            terms.max_per_agent = inner.most_sessions(&terms.assignment.agent);
             let miss = match inner.unless_lost(inner.store.claim(&terms)).await? {
                 ClaimOutcome::Claimed {
                     container,
@@ -242,6 +244,14 @@ impl Inner {
         }
     }
 
+    /// How many sessions an agent may have.
+    fn most_sessions(&self, agent: &AgentId) -> usize {
+        let own = self.config.agents.get(agent.as_str());
+        let limits = self.limits(self.attendance.known().settings());
+        own.and_then(|own| own.max_containers)
+            .unwrap_or(limits.max_per_agent) as usize
+    }
+
     fn terms(&self, session: SessionId, request: ClaimRequest) -> ClaimTerms {
         let own = self
             .config
@@ -253,8 +263,7 @@ impl Inner {
             .model
             .or_else(|| own.model.map(|model| model.model().to_owned()));
         let model = model.filter(|model| *model != boot_model(&self.config));
-        let limits = self.limits(self.attendance.known().settings());
-        let limit = own.max_containers.unwrap_or(limits.max_per_agent);
+        let max_per_agent = self.most_sessions(&request.agent);
         ClaimTerms {
             assignment: Assignment {
                 session,
@@ -262,7 +271,7 @@ impl Inner {
                 model,
                 append_system_prompt: request.append_system_prompt.or(own.append_system_prompt),
             },
-            max_per_agent: limit as usize,
+            max_per_agent,
             heartbeat: heartbeat_limit(&self.config),
             gateway: self.attendance.me.clone(),
             ticket: None,

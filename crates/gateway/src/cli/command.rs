@@ -158,6 +158,25 @@ pub(crate) enum Pool {
         #[arg(long)]
         off: bool,
     },
+    /// Change limits of the running pool, until they are changed again or reset.
+    #[command(group(clap::ArgGroup::new("limits").required(true).multiple(true)))]
+    Resize(Resize),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Resize {
+    /// Containers to be kept warm [pool.minWarm].
+    #[arg(long, value_name = "N", group = "limits")]
+    pub(crate) min_warm: Option<u32>,
+    /// Containers in all [pool.maxTotal].
+    #[arg(long, value_name = "N", group = "limits")]
+    pub(crate) max_total: Option<u32>,
+    /// Sessions per agent [pool.maxPerAgent].
+    #[arg(long, value_name = "N", group = "limits")]
+    pub(crate) max_per_agent: Option<u32>,
+    /// Back to the configured limits, but for those that are named.
+    #[arg(long, group = "limits")]
+    pub(crate) reset: bool,
 }
 
 #[derive(Debug, Args)]

@@ -77,6 +77,16 @@ impl GatewayClient {
         self.json(self.request(Method::POST, path).json(body)).await
     }
 
+    /// Changes something with JSON, gets JSON.
+    pub(super) async fn patch<T: DeserializeOwned>(
+        &self,
+        path: &str,
+        body: &Value,
+    ) -> Result<T, CliError> {
+        self.json(self.request(Method::PATCH, path).json(body))
+            .await
+    }
+
     /// Posts JSON, gets a stream.
     pub(super) async fn post_stream(&self, path: &str, body: &Value) -> Result<Response, CliError> {
         self.accepted(self.request(Method::POST, path).json(body))

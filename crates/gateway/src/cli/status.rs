@@ -74,6 +74,21 @@ fn of_pool(pool: &Value) -> Vec<String> {
             .map(|name| format!("{} {name}", cell(&counts[name])))
             .join(", ")
     )];
+    let gateways = pool["gateways"].as_array();
+    if let Some(gateways) = gateways.filter(|all| all.len() > 1) {
+        let shown = gateways.iter().map(|gateway| {
+            let words = [("leads", " (leads)"), ("me", " (asked)")];
+            let words = words.map(|(key, word)| if gateway[key] == true { word } else { "" });
+            format!("{}{}", cell(&gateway["gateway"]), words.concat())
+        });
+        lines.push(format!(
+            "gateways: {}",
+            shown.collect::<Vec<_>>().join(", ")
+        ));
+    }
+    if pool["waiting"].as_u64().is_some_and(|waiting| waiting > 0) {
+        lines.push(format!("          {} claims wait", cell(&pool["waiting"])));
+    }
     if pool["draining"] == true {
         let what = "no claims, no refill (`ccpool pool drain --off` ends it)";
         lines.push(format!("          draining: {what}"));
@@ -117,7 +132,9 @@ mod tests {
     #[test]
     fn a_pool_is_shown_with_its_containers_and_failures() {
         let pool = json!({
-            "limits": {"maxTotal": 20}, "draining": true,
+            "limits": {"maxTotal": 20}, "draining": true, "waiting": 2,
+            "gateways": [{"gateway": "g-1@a", "leads": true, "me": false},
+                {"gateway": "g-2@b", "leads": false, "me": true}],
             "counts": {"total": 1, "warm": 1, "busy": 0, "assigned": 0, "booting": 0,
                 "creating": 0, "draining": 0, "failed": 0},
             "containers": [{"name": "cc-1", "state": "warm", "session": null, "agent": null,
@@ -129,6 +146,8 @@ mod tests {
             text.starts_with("pool:     1 of 20 containers: 1 warm, 0 busy"),
             "{text}"
         );
+        let gateways = "\ngateways: g-1@a (leads), g-2@b (asked)\n          2 claims wait\n";
+        assert!(text.contains(gateways), "{text}");
         assert!(
             text.contains("cc-1       warm   -        -      1m"),
             "{text}"

@@ -1,8 +1,8 @@
-//! `/api/docker-cc/pool`: what there is, and draining.
+//! `/api/docker-cc/pool`: what there is, other limits, and draining.
 
 use axum::Json;
 use axum::extract::State;
-use ccpool::PoolSnapshot;
+use ccpool::{Limits, LimitsChange, PoolSnapshot};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -23,6 +23,26 @@ use super::state::AppState;
 )]
 pub(crate) async fn snapshot(State(state): State<AppState>) -> Result<Json<PoolSnapshot>, Problem> {
     Ok(Json(state.pool.snapshot().await?))
+}
+
+/// Change limits of the whole pool while it runs, until they are changed again. Left out: stays;
+/// `null`: as configured. Sessions are never cut: above a smaller `maxTotal` only spares go at once.
+#[utoipa::path(
+    patch,
+    path = "/api/docker-cc/pool",
+    tag = "pool",
+    request_body = schema::LimitsChange,
+    responses(
+        (status = 200, description = "The limits as they are now", body = schema::Limits),
+        (status = 400, description = "Not what this route takes, or limits that cannot be", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 503, description = "Redis is out of reach", body = ProblemBody, content_type = "application/problem+json"),
+    )
+)]
+pub(crate) async fn resize(
+    State(state): State<AppState>,
+    JsonBody(change): JsonBody<LimitsChange>,
+) -> Result<Json<Limits>, Problem> {
+    Ok(Json(state.pool.resize(change).await?))
 }
 
 /// Whether to drain.

@@ -29,7 +29,7 @@ pub(crate) fn described() -> OpenApiRouter<AppState> {
         .routes(routes!(sessions::interrupt))
         .routes(routes!(turns::send))
         .routes(routes!(events::follow))
-        .routes(routes!(pool::snapshot))
+        .routes(routes!(pool::snapshot, pool::resize))
         .routes(routes!(pool::drain))
         .routes(routes!(openapi::serve))
 }

@@ -249,6 +249,10 @@ pub(crate) struct ContainerInfo {
     age_ms: u64,
     /// What it was made from.
     fingerprint: String,
+    /// The host that it runs on.
+    host: String,
+    /// The gateway that holds its claim.
+    owner: Option<String>,
     /// Why it drains or failed.
     reason: Option<String>,
 }
@@ -265,15 +269,51 @@ pub(crate) struct RecentFailure {
     log_tail: Vec<String>,
 }
 
+/// Limits that go before the configured ones.
+#[derive(ToSchema)]
+#[schema(rename_all = "camelCase")]
+pub(crate) struct LimitsOverride {
+    min_warm: Option<u32>,
+    max_total: Option<u32>,
+    max_per_agent: Option<u32>,
+}
+
+/// Other limits. Left out: stays; `null`: as configured.
+#[derive(ToSchema)]
+#[schema(rename_all = "camelCase")]
+pub(crate) struct LimitsChange {
+    /// Warm or on the way to it; at most `maxTotal`.
+    min_warm: Option<u32>,
+    /// In all.
+    max_total: Option<u32>,
+    /// Sessions per agent.
+    max_per_agent: Option<u32>,
+}
+
+/// One gateway.
+#[derive(ToSchema)]
+pub(crate) struct GatewayInfo {
+    /// Its id, with the host of its containers.
+    gateway: String,
+    /// It starts containers.
+    leads: bool,
+    /// It is the one that was asked.
+    me: bool,
+}
+
 /// The pool.
 #[derive(ToSchema)]
 pub(crate) struct PoolSnapshot {
     /// `docker` or `process`.
     runtime: String,
     limits: Limits,
+    /// Limits that were changed while the pool runs, and go before the configured ones.
+    overridden: LimitsOverride,
+    /// The gateways that share the pool.
+    gateways: Vec<GatewayInfo>,
     counts: Counts,
     draining: bool,
-    /// Claims that wait for a container.
+    /// Claims that wait for a container, in all gateways.
     waiting: u64,
     containers: Vec<ContainerInfo>,
     failures: Vec<RecentFailure>,

@@ -302,6 +302,7 @@ async fn answers_are_as_described() {
     same("PoolSnapshot", &pool);
     same("Counts", &pool["counts"]);
     same("Limits", &pool["limits"]);
+    same("GatewayInfo", &pool["gateways"][0]);
     same("ContainerInfo", &pool["containers"][0]);
     same("Health", &health);
     same("Check", &health["redis"]);

@@ -4,6 +4,7 @@ use std::fs::OpenOptions;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
+use std::sync::Arc;
 use std::time::Duration;
 
 use ccpool_scripted_model::ScriptedModel;
@@ -51,11 +52,12 @@ impl Setup {
 #[derive(Debug)]
 pub(crate) struct Gateway {
     child: Child,
-    pub(crate) model: ScriptedModel,
+    pub(crate) model: Arc<ScriptedModel>,
+    config: Value,
     pub(crate) base: String,
     pub(crate) dir: Folder,
     http: reqwest::Client,
-    redis: RedisServer,
+    redis: Arc<RedisServer>,
 }
 
 /// A folder of a test's own, with what a gateway finds there.
@@ -113,6 +115,21 @@ impl Gateway {
             .expect("the model starts");
         let mut config = setup.config;
         config["redis"]["url"] = json!(redis.url());
+        Self::serve_in(dir, config, Arc::new(redis), Arc::new(model)).await
+    }
+
+    /// Another gateway with the same configuration, Redis and model.
+    pub(crate) async fn beside(&self) -> Self {
+        let (redis, model) = (Arc::clone(&self.redis), Arc::clone(&self.model));
+        Self::serve_in(Folder::new(), self.config.clone(), redis, model).await
+    }
+
+    async fn serve_in(
+        dir: Folder,
+        mut config: Value,
+        redis: Arc<RedisServer>,
+        model: Arc<ScriptedModel>,
+    ) -> Self {
         config["dataDir"] = json!(dir.path().join("data"));
         config["claude"]["path"] = json!(claude());
         // JSON is YAML.
@@ -125,6 +142,7 @@ impl Gateway {
         let mut gateway = Self {
             child,
             model,
+            config,
             base: String::new(),
             dir,
             http,
@@ -324,7 +342,10 @@ impl Gateway {
             "folders of containers are left in {}",
             containers.display()
         );
-        self.model.shutdown().await;
+        // The last gateway that uses it stops it.
+        if let Some(model) = Arc::into_inner(self.model) {
+            model.shutdown().await;
+        }
     }
 }
 

@@ -10,6 +10,7 @@ mod docker;
 mod docs;
 mod faults;
 mod gateway;
+mod gateways;
 mod interrupt;
 mod ledger;
 mod mcp;
