@@ -20,6 +20,9 @@ use crate::token;
 /// A health check must not wait for what is broken.
 const CHECK_TIMEOUT: Duration = Duration::from_secs(2);
 
+/// One or two may be bad luck.
+const TELL_FAILURES: u32 = 3;
+
 impl Inner {
     /// What should be otherwise, and is in the way of nothing.
     fn warnings(&self, settings: &Settings) -> Vec<String> {
@@ -59,6 +62,13 @@ impl Pool {
             .filter_map(|check| check.detail.clone())
             .collect();
         reasons.extend(seen.trouble.filter(|_| runtime.ok));
+        if seen.pausing >= TELL_FAILURES {
+            let failures = seen.pausing;
+            reasons.push(format!(
+                "{failures} containers in a row did not become warm, so few are started; \
+                 see the failures in `ccpool status`"
+            ));
+        }
         if draining {
             reasons.push("the pool is draining".to_owned());
         }

@@ -104,6 +104,8 @@ pub(crate) struct Seen {
     pub(crate) limits: Limits,
     /// Why no container can be started at the moment.
     pub(crate) trouble: Option<String>,
+    /// So many containers in a row did not become warm; refill goes slowly until one does.
+    pub(crate) pausing: u32,
     pub(crate) names: HashMap<ContainerId, Option<SessionId>>,
 }
 

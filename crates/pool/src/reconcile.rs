@@ -27,7 +27,7 @@ use crate::info::Counts;
 use crate::launch::heartbeat_limit;
 use crate::plan::{Action, Desired, Observed, plan};
 use crate::pool::{Inner, Seen};
-use crate::refill::Refill;
+use crate::refill::{Breaker, Refill};
 use crate::runtime::RuntimeError;
 use crate::standing::{Fence, Standing};
 use crate::store::{StoreError, news};
@@ -59,8 +59,13 @@ impl Reconciler {
         let now = Instant::now();
         Self {
             trust_heartbeats_from: now + heartbeat_limit(&inner.config),
+            refill: Refill::new(
+                BURST,
+                REFILL_INTERVAL,
+                inner.config.timeouts.startup * 2,
+                now,
+            ),
             inner,
-            refill: Refill::new(BURST, REFILL_INTERVAL, now),
             running: JoinSet::new(),
             busy: BTreeSet::new(),
             fingerprint: None,
@@ -293,7 +298,7 @@ impl Reconciler {
                 // The place is taken before anything else is planned.
                 match execute::reserve(&inner, desired, fence).await {
                     Ok(Some(launch)) => {
-                        self.refill.take();
+                        self.refill.take(Instant::now());
                         self.busy.insert(launch.container.clone());
                         self.running
                             .spawn(async move { execute::start(&inner, launch).await });
@@ -392,6 +397,7 @@ impl Reconciler {
         for (state, count) in states {
             metrics::gauge!("ccpool_containers", "state" => state).set(count as f64);
         }
+        metrics::gauge!("ccpool_refill_breaker").set(f64::from(self.refill.breaker().level()));
         metrics::gauge!("ccpool_waiting").set(observed.waiting as f64);
         metrics::gauge!("ccpool_spares_wanted").set(desired.min_warm as f64);
         metrics::gauge!("ccpool_claims_per_minute").set(self.demand.per_minute() as f64);
@@ -417,6 +423,10 @@ impl Reconciler {
             },
             limits: self.inner.limits(&observed.standing.settings),
             trouble: self.trouble.clone(),
+            pausing: match self.refill.breaker() {
+                Breaker::Open { failures, .. } | Breaker::HalfOpen { failures, .. } => failures,
+                Breaker::Closed => 0,
+            },
             names: names.collect(),
         });
         // Somebody may have been freed since waiting claims last tried.

@@ -57,7 +57,7 @@ pub(crate) struct Gateway {
     pub(crate) base: String,
     pub(crate) dir: Folder,
     http: reqwest::Client,
-    redis: Arc<RedisServer>,
+    pub(crate) redis: Arc<RedisServer>,
 }
 
 /// A folder of a test's own, with what a gateway finds there.

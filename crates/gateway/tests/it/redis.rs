@@ -5,17 +5,20 @@ use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
 
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 use redis::Client;
 use redis::aio::MultiplexedConnection;
 use tokio::net::UnixStream;
 use tokio::process::{Child, Command};
+use tokio::sync::Mutex;
 
 use crate::parts::{PATIENCE, redis_server};
 
 /// Ends with the value.
 #[derive(Debug)]
 pub(crate) struct RedisServer {
-    _child: Child,
+    child: Mutex<Child>,
     socket: PathBuf,
 }
 
@@ -30,45 +33,33 @@ impl RedisServer {
             .create(dir)
             .expect("a folder can be made");
         let socket = dir.join("redis.sock");
-        let mut child = Command::new(redis_server())
-            .args([
-                "--port",
-                "0",
-                "--save",
-                "",
-                "--appendonly",
-                "no",
-                "--unixsocket",
-            ])
-            .arg(&socket)
-            .arg("--dir")
-            .arg(dir)
-            .env_clear()
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .kill_on_drop(true)
-            .spawn()
-            .expect("redis-server starts");
-        let up = async {
-            let mut look = tokio::time::interval(Duration::from_millis(10));
-            loop {
-                look.tick().await;
-                if let Some(status) = child.try_wait().expect("a child can be asked") {
-                    panic!("redis-server ended with {status}");
-                }
-                if UnixStream::connect(&socket).await.is_ok() {
-                    return;
-                }
-            }
+        let child = Mutex::new(serve(&socket).await);
+        Self { child, socket }
+    }
+
+    /// Ends it with SIGKILL; what it held is lost.
+    pub(crate) async fn crash(&self) {
+        let mut child = self.child.lock().await;
+        child.kill().await.expect("it can be killed");
+    }
+
+    /// An empty one in its place.
+    pub(crate) async fn revive(&self) {
+        // The socket of one that was killed is still there.
+        let _ = std::fs::remove_file(&self.socket);
+        *self.child.lock().await = serve(&self.socket).await;
+    }
+
+    /// Holds it up, or lets it go on.
+    pub(crate) async fn freeze(&self, frozen: bool) {
+        let pid = self.child.lock().await.id().expect("it runs");
+        let pid = Pid::from_raw(i32::try_from(pid).expect("a process id is positive"));
+        let signal = if frozen {
+            Signal::SIGSTOP
+        } else {
+            Signal::SIGCONT
         };
-        tokio::time::timeout(PATIENCE, up)
-            .await
-            .expect("redis-server comes up");
-        Self {
-            _child: child,
-            socket,
-        }
+        kill(pid, signal).expect("it can be signalled");
     }
 
     /// Its Unix socket.
@@ -89,4 +80,43 @@ impl RedisServer {
     pub(crate) fn url(&self) -> String {
         format!("unix://{}", self.socket.display())
     }
+}
+
+async fn serve(socket: &Path) -> Child {
+    let mut child = Command::new(redis_server())
+        .args([
+            "--port",
+            "0",
+            "--save",
+            "",
+            "--appendonly",
+            "no",
+            "--unixsocket",
+        ])
+        .arg(socket)
+        .arg("--dir")
+        .arg(socket.parent().expect("it lies in a folder"))
+        .env_clear()
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .kill_on_drop(true)
+        .spawn()
+        .expect("redis-server starts");
+    let up = async {
+        let mut look = tokio::time::interval(Duration::from_millis(10));
+        loop {
+            look.tick().await;
+            if let Some(status) = child.try_wait().expect("a child can be asked") {
+                panic!("redis-server ended with {status}");
+            }
+            if UnixStream::connect(socket).await.is_ok() {
+                return;
+            }
+        }
+    };
+    tokio::time::timeout(PATIENCE, up)
+        .await
+        .expect("redis-server comes up");
+    child
 }
