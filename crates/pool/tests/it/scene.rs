@@ -190,6 +190,14 @@ impl Scene {
             self.keys.warm(),
             self.keys.containers(),
             self.keys.pool_id(),
+            self.keys.gateways(),
+            self.keys.leader(),
+            self.keys.settings(),
+            self.keys.claims(),
+            self.keys.waiting(),
+            self.keys.tickets(),
+            self.keys.fairness(),
+            self.keys.news(),
             "*".to_owned(),
         ];
         let planted = ["zset", "set", "stream", "geo", "log"];
