@@ -11,12 +11,15 @@ use crate::conclude::{Why, conclude};
 use crate::container::Container;
 use crate::info::RecentFailure;
 use crate::password::Password;
-use crate::plan::Desired;
+use crate::plan::{Desired, OUT_OF_MEMORY};
 use crate::pool::Inner;
-use crate::runtime::{Launch, RuntimeError};
+use crate::runtime::{Exit, Launch, RuntimeError};
 use crate::standing::Fence;
 use crate::store::{Condition, Reservation, Reserve, Retired, StoreError};
 use crate::token::Token;
+
+/// A wrapper that has given up ends within this.
+const ENDS_WITHIN: Duration = Duration::from_secs(2);
 
 /// An action has ended.
 #[derive(Debug)]
@@ -233,12 +236,12 @@ pub(crate) async fn fail(
             return done;
         }
     };
+    let reason = last_words(inner, &container, reason).await;
     if container.state != ContainerState::Failed {
-        let log_tail = inner
-            .runtime
-            .log_tail(&container.id)
-            .await
-            .unwrap_or_default();
+        let log_tail = match inner.runtime.log_tail(&container.id).await {
+            Ok(lines) => lines,
+            Err(error) => vec![format!("(its log cannot be read: {error})")],
+        };
         tracing::warn!(container = %container.id, reason, "failed");
         metrics::counter!("ccpool_container_failures_total").increment(1);
         inner.remember(failure(container.id.clone(), reason.clone(), log_tail));
@@ -254,6 +257,21 @@ pub(crate) async fn fail(
         ..container
     };
     finish(inner, container, Duration::ZERO, why, done).await
+}
+
+/// A wrapper that gives up says why, and does not know what its host knows: that `claude` was killed
+/// for its use of memory.
+async fn last_words(inner: &Inner, container: &Container, reason: String) -> String {
+    if container.failure.is_none() {
+        return reason;
+    }
+    match inner.runtime.exit(&container.id, ENDS_WITHIN).await {
+        Ok(Some(Exit { oom: true, .. })) if !reason.contains(OUT_OF_MEMORY) => {
+            format!("{reason} ({OUT_OF_MEMORY})")
+        }
+        // Still running, gone, or out of reach: then this is all that is known.
+        Ok(_) | Err(_) => reason,
+    }
 }
 
 /// Removes it, ends its turns, forgets it. In this order: once it is gone nobody else writes into

@@ -12,6 +12,9 @@ use crate::gateway::GatewayId;
 use crate::runtime::{Exit, Presence};
 use crate::standing::Standing;
 
+/// How a container has ended that used more memory than it may.
+pub(crate) const OUT_OF_MEMORY: &str = "it ran out of memory; raise `resources.memory`";
+
 /// What the pool wants. Times are milliseconds.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Desired {
@@ -96,8 +99,8 @@ impl Action {
 /// Compares the two and says what to do.
 ///
 /// A spare that is outdated (made from another configuration, or nearly too old) is replaced
-/// before it is removed, one at a time: first one more is started, then the old one goes. Only at
-/// the cap it goes first.
+/// before it is removed, one at a time: first one more is started, then the old one goes. Only where
+/// the cap leaves no place for that it goes first.
 pub fn plan(desired: &Desired, observed: &Observed) -> Vec<Action> {
     let stewarded = |container: &&Container| observed.is_steward(&container.host);
     let mut actions: Vec<Action> = observed
@@ -142,7 +145,7 @@ pub fn plan(desired: &Desired, observed: &Observed) -> Vec<Action> {
     let over = surplus(desired, observed, &spares, going.len());
     actions.extend(over.iter().map(|id| retire(id, "not needed")));
     spares.retain(|spare| !over.contains(&spare.id));
-    if let Some(position) = replaceable(desired, observed, &spares) {
+    if let Some(position) = replaceable(desired, observed, &spares, going.len()) {
         let outdated = spares.swap_remove(position);
         actions.push(retire(&outdated.id, "outdated"));
     }
@@ -210,11 +213,23 @@ fn surplus(
     at_once.iter().chain(later).map(|s| s.id.clone()).collect()
 }
 
-/// Which spare can go because it is outdated and another one stands in for it.
-fn replaceable(desired: &Desired, observed: &Observed, spares: &[&Container]) -> Option<usize> {
+/// Which spare can go because it is outdated and another one stands in for it, or because there is
+/// no place for another one and none is about to be free.
+fn replaceable(
+    desired: &Desired,
+    observed: &Observed,
+    spares: &[&Container],
+    going: usize,
+) -> Option<usize> {
     let warm = |container: &&&Container| container.state == ContainerState::Warm;
-    let at_cap = observed.containers.len() >= desired.max_total;
-    if !at_cap && spares.iter().filter(warm).count() <= desired.min_warm {
+    let settled = |container: &Container| match container.state {
+        ContainerState::Warm | ContainerState::Assigned => true,
+        ContainerState::Creating | ContainerState::Draining | ContainerState::Failed => false,
+    };
+    let stuck = observed.containers.len() >= desired.max_total
+        && going == 0
+        && observed.containers.iter().all(settled);
+    if !stuck && spares.iter().filter(warm).count() <= desired.min_warm {
         return None;
     }
     spares.iter().position(|spare| {
@@ -337,7 +352,7 @@ fn broken(desired: &Desired, observed: &Observed, container: &Container) -> Opti
 
 fn died(container: &Container, exit: &Exit) -> String {
     let how = match exit {
-        Exit { oom: true, .. } => "it ran out of memory; raise `resources.memory`".to_owned(),
+        Exit { oom: true, .. } => OUT_OF_MEMORY.to_owned(),
         Exit {
             code: Some(code), ..
         } => format!("it exited with code {code}"),

@@ -163,6 +163,14 @@ impl Gateway {
         assert_eq!(self.address(), listen);
     }
 
+    /// Changes the configuration that the next process reads.
+    pub(crate) fn reconfigure(&self, change: impl FnOnce(&mut Value)) {
+        let text = std::fs::read_to_string(self.dir.config()).expect("the configuration");
+        let mut config = serde_json::from_str(&text).expect("it is JSON");
+        change(&mut config);
+        std::fs::write(self.dir.config(), config.to_string()).expect("it can be written");
+    }
+
     /// Waits until it takes requests, and writes down where.
     async fn wait_for_port(&mut self) {
         let file = self.dir.port_file();

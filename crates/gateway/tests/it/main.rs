@@ -22,6 +22,7 @@ mod redis;
 mod redis_lost;
 mod redis_proxy;
 mod repeat;
+mod replaced;
 mod resp;
 mod restart;
 mod slow_reader;

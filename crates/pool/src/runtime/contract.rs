@@ -87,6 +87,16 @@ pub trait Runtime: Send + Sync + fmt::Debug {
     /// When the runtime does not answer.
     async fn list(&self, pool: &str) -> Result<BTreeMap<ContainerId, Presence>, RuntimeError>;
 
+    /// How it has ended, or None if it still runs after `patience`, or is not there.
+    ///
+    /// # Errors
+    /// When the runtime does not answer.
+    async fn exit(
+        &self,
+        container: &ContainerId,
+        patience: Duration,
+    ) -> Result<Option<Exit>, RuntimeError>;
+
     /// Stops it in order, kills it after `grace`, removes it. One that is gone already is fine.
     ///
     /// # Errors

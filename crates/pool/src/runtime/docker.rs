@@ -14,7 +14,7 @@ use bollard::query_parameters::{
     CreateContainerOptionsBuilder, EventsOptionsBuilder, InspectContainerOptions,
     InspectNetworkOptions, ListContainersOptionsBuilder, LogsOptionsBuilder,
     RemoveContainerOptionsBuilder, RenameContainerOptionsBuilder, StartContainerOptions,
-    StopContainerOptionsBuilder,
+    StopContainerOptionsBuilder, WaitContainerOptions,
 };
 use ccpool_protocol::{ContainerId, boot};
 use futures::stream::BoxStream;
@@ -180,7 +180,7 @@ impl DockerRuntime {
         }
     }
 
-    async fn exit(&self, runtime_id: &str) -> Exit {
+    async fn exit_of(&self, runtime_id: &str) -> Exit {
         let inspected = self
             .docker
             .inspect_container(runtime_id, None::<InspectContainerOptions>)
@@ -324,12 +324,30 @@ impl Runtime for DockerRuntime {
                 .map(|state| state.to_string())
                 .unwrap_or_default();
             let presence = match (state.as_str(), summary.id) {
-                ("exited" | "dead", Some(id)) => Presence::Exited(self.exit(&id).await),
+                ("exited" | "dead", Some(id)) => Presence::Exited(self.exit_of(&id).await),
                 _ => Presence::Running,
             };
             present.insert(container, presence);
         }
         Ok(present)
+    }
+
+    async fn exit(
+        &self,
+        container: &ContainerId,
+        patience: Duration,
+    ) -> Result<Option<Exit>, RuntimeError> {
+        let Some(id) = self.find(container).await? else {
+            return Ok(None);
+        };
+        let mut ended = self
+            .docker
+            .wait_container(&id, None::<WaitContainerOptions>);
+        // What it says of the exit code, inspecting says too.
+        if tokio::time::timeout(patience, ended.next()).await.is_err() {
+            return Ok(None);
+        }
+        Ok(Some(self.exit_of(&id).await))
     }
 
     async fn remove(&self, container: &ContainerId, grace: Duration) -> Result<(), RuntimeError> {

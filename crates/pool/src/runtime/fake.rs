@@ -139,6 +139,17 @@ impl Runtime for FakeRuntime {
         self.check().map(|state| state.containers.clone())
     }
 
+    async fn exit(
+        &self,
+        container: &ContainerId,
+        _patience: Duration,
+    ) -> Result<Option<Exit>, RuntimeError> {
+        Ok(match self.check()?.containers.get(container) {
+            Some(Presence::Exited(exit)) => Some(*exit),
+            Some(Presence::Running) | None => None,
+        })
+    }
+
     async fn remove(&self, container: &ContainerId, _grace: Duration) -> Result<(), RuntimeError> {
         self.check()?.containers.remove(container);
         Ok(())

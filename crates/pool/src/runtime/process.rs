@@ -192,6 +192,24 @@ impl Runtime for ProcessRuntime {
             .collect())
     }
 
+    async fn exit(
+        &self,
+        container: &ContainerId,
+        patience: Duration,
+    ) -> Result<Option<Exit>, RuntimeError> {
+        let found = self
+            .children()
+            .get(container)
+            .map(|child| child.exit.clone());
+        let Some(mut exit) = found else {
+            return Ok(None);
+        };
+        let ended = tokio::time::timeout(patience, exit.wait_for(Option::is_some)).await;
+        Ok(ended
+            .ok()
+            .and_then(|ended| ended.ok().and_then(|exit| *exit)))
+    }
+
     async fn remove(&self, container: &ContainerId, grace: Duration) -> Result<(), RuntimeError> {
         let found = self
             .children()
