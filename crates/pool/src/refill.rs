@@ -187,7 +187,7 @@ mod tests {
         refill.succeeded();
         assert_eq!(
             (refill.allowance(later + second), refill.breaker().level()),
-            (4, 0)
+            (3, 0)
         );
         // One whose end nobody hears of does not close it for ever.
         refill.failed(later, 0.0);
