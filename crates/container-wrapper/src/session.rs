@@ -89,7 +89,7 @@ impl Session {
 
     /// An item came out of the input list.
     pub(crate) fn take(&mut self, raw: Vec<u8>, now: UnixMs, out: &mut Effects) {
-        let queued = Queued::read(raw, &mut *self.bits);
+        let queued = Queued::read(raw, now, &mut *self.bits);
         let mode = match &queued {
             Queued::Prompt(prompt) => prompt.item.mode,
             Queued::Broken { .. } => Mode::Queue,
@@ -101,6 +101,7 @@ impl Session {
                 out.write(&StdinLine::prompt(&prompt.item, &prompt.uuid));
                 let line = WrapperLine::Prompt {
                     pushed_at: prompt.item.at,
+                    taken_at: Some(now),
                     sent_at: now,
                     steered: true,
                     origin: None,
