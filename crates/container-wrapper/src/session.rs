@@ -77,6 +77,14 @@ impl Session {
         matches!(self.stage, Stage::Running(_))
     }
 
+    /// The turn that runs.
+    pub(crate) fn running_turn(&self) -> Option<TurnId> {
+        match &self.stage {
+            Stage::Running(running) => Some(running.turn.clone()),
+            Stage::Idle | Stage::Closed(_) => None,
+        }
+    }
+
     /// The number of the running turn. Another turn has another number.
     pub(crate) fn turn(&self) -> Option<u64> {
         self.is_running().then(|| self.chronicle.opened())
