@@ -86,6 +86,7 @@ impl Pool {
     ///
     /// # Errors
     /// `Exhausted` when none is free in time, `Unavailable` when Redis is away.
+    #[tracing::instrument(level = "debug", skip_all, fields(session, container))]
     pub async fn claim(&self, request: ClaimRequest) -> Result<Claimed, PoolError> {
         let inner = &*self.inner;
         if inner.draining.load(Ordering::Relaxed) {
@@ -99,6 +100,7 @@ impl Pool {
             Some(session) => session,
             None => random_session(),
         };
+        tracing::Span::current().record("session", tracing::field::display(&session));
         let terms = inner.terms(session.clone(), request);
         let deadline = begun + inner.config.pool.claim_timeout;
         let (asked_at, looks) = (unix_ms(), inner.seen.borrow().looks);
@@ -138,6 +140,7 @@ impl Pool {
                 return Err(inner.exhausted(&miss, asked_at));
             }
         };
+        tracing::Span::current().record("container", tracing::field::display(&container));
         let took = begun.elapsed();
         metrics::counter!("ccpool_claims_total", "outcome" => if created { "claimed" } else { "live" })
             .increment(1);

@@ -105,6 +105,11 @@ impl Container {
         })
     }
 
+    /// Its wrapper is of another version than the gateway.
+    pub(crate) fn is_stranger(&self) -> bool {
+        self.failure.as_deref() == Some(STRANGER)
+    }
+
     /// The word a person is shown: `booting` and `busy` are told apart here.
     pub fn shown_state(&self) -> &'static str {
         match self.state {

@@ -9,6 +9,7 @@ use ccpool_protocol::{ContainerId, FailureKind};
 use crate::clock::unix_ms;
 use crate::conclude::{Why, conclude};
 use crate::container::Container;
+use crate::failure_cause::FailureCause;
 use crate::info::RecentFailure;
 use crate::password::Password;
 use crate::pool::Inner;
@@ -85,6 +86,7 @@ pub(crate) async fn start(inner: &Inner, launch: Launch) -> Done {
         }
         Err(error) => {
             tracing::warn!(container = %id, %error, "could not start a container");
+            FailureCause::NotStarted.count();
             inner.remember(failure(id.clone(), error.to_string(), Vec::new()));
             done.refill = Some(false);
             done.trouble = Some(error);
@@ -184,7 +186,12 @@ pub(crate) async fn retire(inner: &Inner, container: Container, reason: &str) ->
 }
 
 /// Gets rid of a broken container, and keeps what it printed last.
-pub(crate) async fn fail(inner: &Inner, container: Container, reason: String) -> Done {
+pub(crate) async fn fail(
+    inner: &Inner,
+    container: Container,
+    reason: String,
+    cause: FailureCause,
+) -> Done {
     let mut done = Done::with(container.id.clone());
     let to = ContainerState::Failed;
     let session = match inner
@@ -205,8 +212,9 @@ pub(crate) async fn fail(inner: &Inner, container: Container, reason: String) ->
             .log_tail(&container.id)
             .await
             .unwrap_or_default();
-        tracing::warn!(container = %container.id, reason, "failed");
-        metrics::counter!("ccpool_container_failures_total").increment(1);
+        let (id, serving) = (&container.id, session.as_ref().map(tracing::field::display));
+        tracing::warn!(container = %id, session = serving, cause = cause.as_str(), reason, "failed");
+        cause.count();
         inner.remember(failure(container.id.clone(), reason.clone(), log_tail));
     }
     done.refill = container.warm_at.is_none().then_some(false);

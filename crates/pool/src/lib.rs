@@ -45,6 +45,7 @@ mod embedded;
 mod error;
 mod events;
 mod execute;
+mod failure_cause;
 mod health;
 mod hub;
 mod identity;
@@ -58,6 +59,7 @@ mod reconcile;
 mod redis_address;
 mod session;
 mod token;
+mod turn_trace;
 
 pub use ccpool_protocol as protocol;
 pub use ccpool_protocol::{

@@ -19,8 +19,8 @@ use tokio_util::sync::CancellationToken;
 use crate::access;
 use crate::clock::{millis, unix_ms};
 use crate::config::RedisAcl;
-use crate::container::Container;
 use crate::execute::{self, Done};
+use crate::failure_cause::FailureCause;
 use crate::hub::Signal;
 use crate::info::Counts;
 use crate::launch::heartbeat_limit;
@@ -113,7 +113,7 @@ impl Reconciler {
             {
                 continue;
             }
-            self.execute(action, &observed.containers, &desired).await;
+            self.execute(action, &observed, &desired).await;
         }
         self.tell(&observed);
     }
@@ -211,9 +211,9 @@ impl Reconciler {
         self.trouble = Some(trouble);
     }
 
-    async fn execute(&mut self, action: Action, containers: &[Container], desired: &Desired) {
+    async fn execute(&mut self, action: Action, observed: &Observed, desired: &Desired) {
         let inner = Arc::clone(&self.inner);
-        let known = |id: &ContainerId| containers.iter().find(|c| c.id == *id).cloned();
+        let known = |id: &ContainerId| observed.containers.iter().find(|c| c.id == *id).cloned();
         if let Some(container) = action.container() {
             self.busy.insert(container.clone());
         }
@@ -247,8 +247,9 @@ impl Reconciler {
             }
             Action::Fail(id, reason) => {
                 let Some(container) = known(&id) else { return };
+                let cause = FailureCause::of(&container, observed.present.as_ref());
                 self.running
-                    .spawn(async move { execute::fail(&inner, container, reason).await });
+                    .spawn(async move { execute::fail(&inner, container, reason, cause).await });
             }
             Action::Reap(id) => {
                 self.running
@@ -269,8 +270,12 @@ impl Reconciler {
         };
         self.busy.remove(&done.container);
         match done.refill {
-            Some(true) => self.refill.succeeded(),
+            Some(true) => {
+                metrics::counter!("ccpool_refill_total", "outcome" => "warm").increment(1);
+                self.refill.succeeded();
+            }
             Some(false) => {
+                metrics::counter!("ccpool_refill_total", "outcome" => "failed").increment(1);
                 let pause = self.refill.failed(Instant::now(), rand::random());
                 tracing::warn!(?pause, "a container did not become warm; pausing refill");
             }
@@ -318,6 +323,7 @@ impl Reconciler {
         for (state, count) in states {
             metrics::gauge!("ccpool_containers", "state" => state).set(count as f64);
         }
+        metrics::gauge!("ccpool_claims_waiting").set(observed.waiting as f64);
         let names = observed
             .containers
             .iter()

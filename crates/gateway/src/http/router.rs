@@ -15,6 +15,7 @@ use super::auth::{Gate, guard};
 use super::problem::Problem;
 use super::state::AppState;
 use super::{events, health, openapi, pool, sessions, turns};
+use crate::traces;
 
 /// The described routes. Handlers and their descriptions stand together, so that neither is there
 /// without the other.
@@ -47,7 +48,7 @@ fn dressed(app: Router, gate: Gate) -> Router {
         .method_not_allowed_fallback(wrong_method)
         .route_layer(from_fn(count))
         .layer(from_fn_with_state(gate, guard))
-        .layer(TraceLayer::new_for_http().make_span_with(span))
+        .layer(TraceLayer::new_for_http().make_span_with(traces::span))
 }
 
 async fn unknown_route(uri: Uri) -> Problem {
@@ -68,6 +69,7 @@ async fn count(request: Request, next: Next) -> Response {
     let route = path.map_or_else(|| "other".to_owned(), |path| path.as_str().to_owned());
     let method = request.method().as_str().to_owned();
     let response = next.run(request).await;
+    traces::answered(response.status());
     let status = response.status().as_str().to_owned();
     let labels = [("method", method), ("route", route), ("status", status)];
     metrics::counter!("ccpool_http_requests_total", &labels).increment(1);
@@ -76,17 +78,11 @@ async fn count(request: Request, next: Next) -> Response {
     response
 }
 
-/// A span per request, without query, headers or body: those may hold prompts and tokens.
-fn span<B>(request: &http::Request<B>) -> tracing::Span {
-    let path = request.uri().path();
-    tracing::debug_span!("request", method = %request.method(), path)
-}
-
 /// A router that answers only `/mcp`, for the listener on the containers' network.
 pub(crate) fn mcp_only(mcp: Router) -> Router {
     mcp.fallback(unknown_route)
         .route("/livez", routing::get(|| async { "ok\n" }))
-        .layer(TraceLayer::new_for_http().make_span_with(span))
+        .layer(TraceLayer::new_for_http().make_span_with(traces::span))
 }
 
 #[cfg(test)]

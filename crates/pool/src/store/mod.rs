@@ -4,6 +4,7 @@ mod answer;
 mod assigned;
 mod contract;
 mod error;
+mod measured;
 mod redis_store;
 mod scripts;
 mod spoilt;

@@ -14,6 +14,7 @@ use redis::aio::{ConnectionManager, ConnectionManagerConfig};
 
 use super::answer::{container_id, pool_error, unexpected};
 use super::assigned::Assigned;
+use super::measured::Measured;
 use super::scripts::Scripts;
 use super::spoilt;
 use super::{
@@ -36,7 +37,7 @@ const BULK_CONNECTIONS: usize = 4;
 
 /// The real store.
 pub struct RedisStore {
-    commands: ConnectionManager,
+    commands: Measured<ConnectionManager>,
     bulk: deadpool_redis::Pool,
     keys: Keys,
     scripts: Scripts,
@@ -61,7 +62,7 @@ impl RedisStore {
             .set_connection_timeout(Some(CONNECTION_TIMEOUT))
             .set_response_timeout(Some(RESPONSE_TIMEOUT));
         let client = redis::Client::open(info.clone())?;
-        let commands = ConnectionManager::new_with_config(client, config).await?;
+        let commands = Measured::new(ConnectionManager::new_with_config(client, config).await?);
         let db = info.redis_settings().db();
         let bulk = deadpool_redis::Manager::new(info)?;
         let bulk = deadpool_redis::Pool::builder(bulk)
@@ -83,7 +84,7 @@ impl RedisStore {
         RedisUsers::new(self.commands(), self.keys.clone(), self.db)
     }
 
-    fn commands(&self) -> ConnectionManager {
+    fn commands(&self) -> Measured<ConnectionManager> {
         self.commands.clone()
     }
 
@@ -407,7 +408,7 @@ impl Store for RedisStore {
     }
 
     async fn page(&self, session: &SessionId, after: Option<u64>) -> Result<Page, StoreError> {
-        let mut bulk = self.bulk.get().await.map_err(pool_error)?;
+        let mut bulk = Measured::new(self.bulk.get().await.map_err(pool_error)?);
         let (more, envelopes): (bool, Vec<String>) = self
             .scripts
             .read
@@ -429,7 +430,7 @@ impl Store for RedisStore {
 
     async fn unanswered(&self, session: &SessionId) -> Result<Vec<Vec<u8>>, StoreError> {
         let keys = self.keys.session(session);
-        let mut bulk = self.bulk.get().await.map_err(pool_error)?;
+        let mut bulk = Measured::new(self.bulk.get().await.map_err(pool_error)?);
         let (mut items, waiting): (Vec<Vec<u8>>, Vec<Vec<u8>>) = redis::pipe()
             .atomic()
             .lrange(keys.inflight, 0, -1)

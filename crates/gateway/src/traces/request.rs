@@ -1,0 +1,63 @@
+//! The span of an HTTP request, in the log and, where a collector takes them, in traces.
+
+use axum::extract::MatchedPath;
+use http::StatusCode;
+use opentelemetry::propagation::TextMapPropagator;
+use opentelemetry::trace::Status;
+use opentelemetry_http::HeaderExtractor;
+use opentelemetry_sdk::propagation::TraceContextPropagator;
+use tracing::field::Empty;
+use tracing::{Span, debug_span};
+use tracing_opentelemetry::OpenTelemetrySpanExt;
+
+use super::export::are_on;
+
+/// Asked all the time by machines; nobody wants to read that.
+const PROBES: [&str; 3] = ["/livez", "/readyz", "/metrics"];
+
+/// A span per request, without query, headers or body: those may hold prompts and tokens. A trace
+/// that the caller has begun (W3C `traceparent`) goes on in it.
+pub(crate) fn span<B>(request: &http::Request<B>) -> Span {
+    let path = request.uri().path();
+    if PROBES.contains(&path) {
+        return Span::none();
+    }
+    let method = request.method();
+    let span = debug_span!(
+        "request",
+        %method,
+        path,
+        session = Empty,
+        turn = Empty,
+        otel.kind = Empty,
+        otel.name = Empty,
+    );
+    if are_on() {
+        let route = request.extensions().get::<MatchedPath>();
+        let route = route.map_or("other", MatchedPath::as_str);
+        span.record("otel.kind", "server");
+        span.record("otel.name", format!("{method} {route}"));
+        span.set_attribute("http.request.method", method.as_str().to_owned());
+        span.set_attribute("http.route", route.to_owned());
+        let caller = TraceContextPropagator::new().extract(&HeaderExtractor(request.headers()));
+        // A span that nobody takes has no parent either.
+        let _ = span.set_parent(caller);
+    }
+    span
+}
+
+/// Writes down what a request is about, once it is known: its `session` or its `turn`.
+pub(crate) fn record(field: &'static str, value: impl std::fmt::Display) {
+    Span::current().record(field, tracing::field::display(value));
+}
+
+/// Writes down how a request was answered.
+pub(crate) fn answered(status: StatusCode) {
+    if are_on() {
+        let span = Span::current();
+        span.set_attribute("http.response.status_code", i64::from(status.as_u16()));
+        if status.is_server_error() {
+            span.set_status(Status::error(status.as_str().to_owned()));
+        }
+    }
+}
