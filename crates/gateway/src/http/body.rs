@@ -14,7 +14,6 @@ use http::request::Parts;
 use serde::de::DeserializeOwned;
 
 use super::problem::Problem;
-use crate::traces;
 
 /// The largest request body, in bytes: room for a prompt with several images.
 pub(crate) const LARGEST: usize = 32 * 1024 * 1024;
@@ -116,10 +115,9 @@ impl<S: Send + Sync> FromRequestParts<S> for InPath {
         let Path(text) = Path::<String>::from_request_parts(parts, state)
             .await
             .map_err(|error| Problem::bad_request(error.body_text()))?;
-        let session = SessionId::new(text);
-        let session = session.map_err(|error| Problem::bad_request(error.to_string()))?;
-        traces::record("session", &session);
-        Ok(Self(session))
+        SessionId::new(text)
+            .map(Self)
+            .map_err(|error| Problem::bad_request(error.to_string()))
     }
 }
 

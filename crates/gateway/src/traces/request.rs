@@ -1,12 +1,13 @@
 //! The span of an HTTP request, in the log and, where a collector takes them, in traces.
 
 use axum::extract::MatchedPath;
+use ccpool::SessionId;
 use http::StatusCode;
 use opentelemetry::propagation::TextMapPropagator;
 use opentelemetry::trace::Status;
 use opentelemetry_http::HeaderExtractor;
 use opentelemetry_sdk::propagation::TraceContextPropagator;
-use tracing::field::Empty;
+use tracing::field::{Empty, display};
 use tracing::{Span, debug_span};
 use tracing_opentelemetry::OpenTelemetrySpanExt;
 
@@ -27,7 +28,7 @@ pub(crate) fn span<B>(request: &http::Request<B>) -> Span {
         "request",
         %method,
         path,
-        session = Empty,
+        session = session_in(path).map(display),
         turn = Empty,
         otel.kind = Empty,
         otel.name = Empty,
@@ -46,9 +47,16 @@ pub(crate) fn span<B>(request: &http::Request<B>) -> Span {
     span
 }
 
+/// The session that a path is about.
+fn session_in(path: &str) -> Option<SessionId> {
+    let rest = path.strip_prefix("/api/docker-cc/sessions/")?;
+    let id = rest.split_once('/').map_or(rest, |(id, _)| id);
+    SessionId::new(id).ok()
+}
+
 /// Writes down what a request is about, once it is known: its `session` or its `turn`.
 pub(crate) fn record(field: &'static str, value: impl std::fmt::Display) {
-    Span::current().record(field, tracing::field::display(value));
+    Span::current().record(field, display(value));
 }
 
 /// Writes down how a request was answered.
@@ -58,6 +66,30 @@ pub(crate) fn answered(status: StatusCode) {
         span.set_attribute("http.response.status_code", i64::from(status.as_u16()));
         if status.is_server_error() {
             span.set_status(Status::error(status.as_str().to_owned()));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_path_names_its_session() {
+        let session = |path: &str| session_in(path).map(|session| session.to_string());
+        for path in [
+            "/api/docker-cc/sessions/a:b",
+            "/api/docker-cc/sessions/a:b/turns",
+        ] {
+            assert_eq!(session(path).as_deref(), Some("a:b"));
+        }
+        for path in [
+            "/api/docker-cc/sessions",
+            "/api/docker-cc/sessions/",
+            "/mcp",
+            "/a%20b",
+        ] {
+            assert_eq!(session(path), None, "{path}");
         }
     }
 }
