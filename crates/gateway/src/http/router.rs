@@ -48,7 +48,11 @@ fn dressed(app: Router, gate: Gate) -> Router {
         .method_not_allowed_fallback(wrong_method)
         .route_layer(from_fn(count))
         .layer(from_fn_with_state(gate, guard))
-        .layer(TraceLayer::new_for_http().make_span_with(traces::span))
+        .layer(
+            TraceLayer::new_for_http()
+                .make_span_with(traces::span)
+                .on_response(traces::answered),
+        )
 }
 
 async fn unknown_route(uri: Uri) -> Problem {
@@ -69,7 +73,6 @@ async fn count(request: Request, next: Next) -> Response {
     let route = path.map_or_else(|| "other".to_owned(), |path| path.as_str().to_owned());
     let method = request.method().as_str().to_owned();
     let response = next.run(request).await;
-    traces::answered(response.status());
     let status = response.status().as_str().to_owned();
     let labels = [("method", method), ("route", route), ("status", status)];
     metrics::counter!("ccpool_http_requests_total", &labels).increment(1);
@@ -82,7 +85,11 @@ async fn count(request: Request, next: Next) -> Response {
 pub(crate) fn mcp_only(mcp: Router) -> Router {
     mcp.fallback(unknown_route)
         .route("/livez", routing::get(|| async { "ok\n" }))
-        .layer(TraceLayer::new_for_http().make_span_with(traces::span))
+        .layer(
+            TraceLayer::new_for_http()
+                .make_span_with(traces::span)
+                .on_response(traces::answered),
+        )
 }
 
 #[cfg(test)]

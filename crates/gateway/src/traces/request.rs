@@ -1,12 +1,14 @@
 //! The span of an HTTP request, in the log and, where a collector takes them, in traces.
 
+use std::time::Duration;
+
 use axum::extract::MatchedPath;
 use ccpool::SessionId;
-use http::StatusCode;
 use opentelemetry::propagation::TextMapPropagator;
 use opentelemetry::trace::Status;
 use opentelemetry_http::HeaderExtractor;
 use opentelemetry_sdk::propagation::TraceContextPropagator;
+use tower_http::trace::{DefaultOnResponse, OnResponse};
 use tracing::field::{Empty, display};
 use tracing::{Span, debug_span};
 use tracing_opentelemetry::OpenTelemetrySpanExt;
@@ -59,15 +61,16 @@ pub(crate) fn record(field: &'static str, value: impl std::fmt::Display) {
     Span::current().record(field, display(value));
 }
 
-/// Writes down how a request was answered.
-pub(crate) fn answered(status: StatusCode) {
+/// Writes down how a request was answered, in its span and in the log.
+pub(crate) fn answered<B>(response: &http::Response<B>, took: Duration, span: &Span) {
     if are_on() {
-        let span = Span::current();
+        let status = response.status();
         span.set_attribute("http.response.status_code", i64::from(status.as_u16()));
         if status.is_server_error() {
             span.set_status(Status::error(status.as_str().to_owned()));
         }
     }
+    DefaultOnResponse::default().on_response(response, took, span);
 }
 
 #[cfg(test)]

@@ -95,6 +95,19 @@ async fn the_table_of_metrics_is_what_a_gateway_shows() {
         let line = format!("ccpool_turn_stage_seconds_count{{stage=\"{stage}\"}} 1");
         assert!(text.contains(&line), "{line}\n{text}");
     }
+    // Commands and calls have the names by which people know them.
+    for (metric, op) in [
+        ("redis", "claim"),
+        ("redis", "push"),
+        ("redis", "pipeline"),
+        ("runtime", "start"),
+        ("runtime", "list"),
+    ] {
+        let line = format!("ccpool_{metric}_seconds_count{{op=\"{op}\",outcome=\"ok\"}}");
+        assert!(text.contains(&line), "{line}\n{text}");
+    }
+    let unnamed = ["op=\"other\"", "op=\"evalsha\""];
+    assert!(!unnamed.iter().any(|op| text.contains(op)), "{text}");
     assert!(
         text.contains("ccpool_turns_total{outcome=\"completed\"} 1"),
         "{text}"

@@ -54,10 +54,23 @@ async fn a_turn_is_one_tree_from_the_request_to_its_end() {
     let body = json!({"prompt": "hello", "turn": "t1", "stream": false});
     let (status, answered) = post(&gateway, &path, &body).await;
     assert_eq!(status, 200, "{answered}");
+    // Also what no route answers has a span, and a probe has none.
+    let strange = gateway.request(Method::GET, "/nowhere").send().await;
+    assert_eq!(strange.expect("an answer").status(), 404);
+    let probe = gateway.request(Method::GET, "/livez").send().await;
+    assert_eq!(probe.expect("an answer").status(), 200);
     // What is left to be sent is sent at the end.
     gateway.stop().await;
 
     let spans = collector.spans();
+    let strange = one(&spans, "GET other", "");
+    assert_eq!(strange.attributes["http.response.status_code"], "404");
+    let is_probe = |span: &Span| {
+        span.attributes
+            .get("path")
+            .is_some_and(|path| path == "/livez")
+    };
+    assert!(!spans.iter().any(is_probe), "{spans:#?}");
     let spans: Vec<Span> = spans
         .into_iter()
         .filter(|span| span.trace == TRACE)

@@ -52,7 +52,7 @@ fn op(command: &Cmd) -> &'static str {
     let name = arguments.next().unwrap_or_default();
     if name.eq_ignore_ascii_case("EVALSHA") {
         let hash = arguments.next().unwrap_or_default();
-        return BY_HASH.get(hash).copied().unwrap_or("script");
+        return BY_HASH.get(hash).copied().unwrap_or("evalsha");
     }
     let known = COMMANDS.into_iter();
     let mut known = known.filter(|known| known.eq_ignore_ascii_case(name));
@@ -105,7 +105,7 @@ mod tests {
         assert_eq!(op(&redis::cmd("FLUSHALL")), "other");
         let claim = Script::new(include_str!("../../lua/claim.lua"));
         assert_eq!(op(redis::cmd("EVALSHA").arg(claim.get_hash())), "claim");
-        assert_eq!(op(redis::cmd("EVALSHA").arg("0123")), "script");
+        assert_eq!(op(redis::cmd("EVALSHA").arg("0123")), "evalsha");
     }
 
     #[test]
