@@ -1,5 +1,6 @@
 //! The spans of a turn, as a collector gets them.
 
+use nix::sys::signal::{Signal, kill};
 use reqwest::Method;
 use serde_json::{Value, json};
 
@@ -137,6 +138,29 @@ async fn a_turn_that_fails_ends_in_the_stage_where_it_was() {
     assert!(turn.is_error);
     assert_eq!(names_under(&spans, turn), STAGES[..4]);
     assert_eq!(one(&spans, "request", &turn.id).to, turn.to);
+}
+
+/// The gateway ends the turn of a container that is gone, and knows from its lines how far it was.
+#[tokio::test]
+async fn a_turn_whose_container_is_lost_is_told_as_far_as_it_was() {
+    let collector = Collector::start().await;
+    let gateway = traced(&collector).await;
+    let claimed = gateway.claim(SESSION).await;
+    let container = claimed["container"].as_str().expect("a container");
+    let wrapper = gateway.wrapper_of(container).await;
+    let mut stream = gateway.stream(SESSION, "[[script:stall]]").await;
+    stream.wait_for("text_delta").await;
+    kill(wrapper, Signal::SIGKILL).expect("it runs");
+    let failed = stream.wait_for("failed").await;
+    assert_eq!(failed.data["kind"], "container_lost");
+    gateway.stop().await;
+
+    let spans = collector.spans();
+    let turn = spans.iter().find(|span| span.name == "turn");
+    let turn = turn.expect("the turn has a span");
+    assert_eq!(turn.attributes["outcome"], "container_lost");
+    assert!(turn.is_error);
+    assert_eq!(names_under(&spans, turn), STAGES);
 }
 
 /// Who goes away in mid-turn is told of as far as it was there.
