@@ -405,6 +405,7 @@ impl ServedSamples {
         self.first_delta.add(turn.first_delta_ms);
         self.end.add(turn.end_ms);
         let Timings {
+            taken_ms: _,
             sent_ms,
             request_ms,
             first_delta_ms,

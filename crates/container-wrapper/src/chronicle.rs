@@ -108,6 +108,7 @@ impl Chronicle {
         self.opened += 1;
         let line = WrapperLine::Prompt {
             pushed_at: running.prompt.as_ref().and_then(|p| p.item.at),
+            taken_at: running.prompt.as_ref().map(|p| p.taken_at),
             sent_at: now,
             steered: false,
             origin: running.origin.clone(),

@@ -2,7 +2,7 @@
 
 use ccpool_protocol::event::Event;
 use ccpool_protocol::input::InputItem;
-use ccpool_protocol::{FailureKind, TurnId};
+use ccpool_protocol::{FailureKind, TurnId, UnixMs};
 
 use crate::naming::{self, Bits};
 
@@ -13,6 +13,8 @@ pub(crate) struct Prompt {
     /// The bytes as they lie in `inflight`.
     pub(crate) raw: Vec<u8>,
     pub(crate) turn: TurnId,
+    /// When it came out of the input list.
+    pub(crate) taken_at: UnixMs,
     /// Its name in the CLI's own lines.
     pub(crate) uuid: String,
 }
@@ -30,7 +32,7 @@ pub(crate) enum Queued {
 }
 
 impl Queued {
-    pub(crate) fn read(raw: Vec<u8>, bits: &mut dyn Bits) -> Self {
+    pub(crate) fn read(raw: Vec<u8>, now: UnixMs, bits: &mut dyn Bits) -> Self {
         match InputItem::parse(&raw) {
             Ok(item) => Self::Prompt(Prompt {
                 turn: item
@@ -38,6 +40,7 @@ impl Queued {
                     .clone()
                     .unwrap_or_else(|| naming::turn(bits.draw())),
                 uuid: naming::uuid(bits.draw()),
+                taken_at: now,
                 item,
                 raw,
             }),

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use ccpool_protocol::line::WrapperLine;
 use ccpool_protocol::state::field;
 use ccpool_protocol::stdin::StdinLine;
-use ccpool_protocol::{FailureKind, UnixMs};
+use ccpool_protocol::{FailureKind, TurnId, UnixMs};
 
 use crate::clock::Moment;
 use crate::effects::{Effects, Order, Request};
@@ -82,6 +82,11 @@ impl Service {
     /// Whether a turn runs.
     pub(crate) fn is_running(&self) -> bool {
         self.session.is_running()
+    }
+
+    /// The turn that runs.
+    pub(crate) fn running_turn(&self) -> Option<TurnId> {
+        self.session.running_turn()
     }
 
     /// Lets the session act.

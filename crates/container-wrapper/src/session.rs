@@ -77,6 +77,14 @@ impl Session {
         matches!(self.stage, Stage::Running(_))
     }
 
+    /// The turn that runs.
+    pub(crate) fn running_turn(&self) -> Option<TurnId> {
+        match &self.stage {
+            Stage::Running(running) => Some(running.turn.clone()),
+            Stage::Idle | Stage::Closed(_) => None,
+        }
+    }
+
     /// The number of the running turn. Another turn has another number.
     pub(crate) fn turn(&self) -> Option<u64> {
         self.is_running().then(|| self.chronicle.opened())
@@ -89,7 +97,7 @@ impl Session {
 
     /// An item came out of the input list.
     pub(crate) fn take(&mut self, raw: Vec<u8>, now: UnixMs, out: &mut Effects) {
-        let queued = Queued::read(raw, &mut *self.bits);
+        let queued = Queued::read(raw, now, &mut *self.bits);
         let mode = match &queued {
             Queued::Prompt(prompt) => prompt.item.mode,
             Queued::Broken { .. } => Mode::Queue,
@@ -101,6 +109,7 @@ impl Session {
                 out.write(&StdinLine::prompt(&prompt.item, &prompt.uuid));
                 let line = WrapperLine::Prompt {
                     pushed_at: prompt.item.at,
+                    taken_at: Some(now),
                     sent_at: now,
                     steered: true,
                     origin: None,

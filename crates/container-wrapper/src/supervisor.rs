@@ -220,7 +220,8 @@ impl Loop {
         let serves = assignment.session.as_str();
         self.owned.board.remark(report::SESSION, serves);
         self.owned.board.post(ops);
-        log::info(format_args!("serving session {}", assignment.session));
+        log::about_session(&assignment.session);
+        log::info("serving a session");
         if matches!(self.life, Life::Stopping { .. }) {
             self.act(|session, now, out| session.stop(now, out));
         }
@@ -237,10 +238,14 @@ impl Loop {
             return;
         };
         let mut out = Effects::default();
+        let before = service.running_turn();
         act(service, Moment::now(), &mut out);
+        let now = service.running_turn();
+        log::about_turn(now.clone().or(before));
         for note in std::mem::take(&mut out.notes) {
             log::warn(note);
         }
+        log::about_turn(now);
         let removed = out.removed();
         self.owned.board.post(out.ops);
         self.owned.room.add_permits(removed);

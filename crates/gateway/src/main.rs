@@ -8,6 +8,7 @@ mod gateway;
 mod http;
 mod logging;
 mod mcp;
+mod traces;
 
 use std::process::ExitCode;
 
@@ -17,7 +18,6 @@ use crate::cli::Cli;
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
-    logging::start(&cli);
     match cli::run(&cli) {
         Ok(exit) => exit.into(),
         Err(error) => {

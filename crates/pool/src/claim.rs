@@ -116,12 +116,14 @@ impl Pool {
     ///
     /// # Errors
     /// `Exhausted` when none is free in time, `Unavailable` when Redis is away.
+    #[tracing::instrument(level = "debug", skip_all, fields(session, container))]
     pub async fn claim(&self, request: ClaimRequest) -> Result<Claimed, PoolError> {
         let inner = &*self.inner;
         inner.is_open()?;
         let begun = Instant::now();
         let named = request.session.is_some();
         let session = request.session.clone().unwrap_or_else(random_session);
+        tracing::Span::current().record("session", tracing::field::display(&session));
         let mut terms = inner.terms(session.clone(), request);
         let deadline = begun + inner.config.pool.claim_timeout;
         let (asked_at, looks) = (unix_ms(), inner.seen.borrow().looks);
@@ -189,6 +191,7 @@ impl Pool {
             let _ = tokio::time::timeout_at(soon, freed).await;
             inner.is_open()?;
         };
+        tracing::Span::current().record("container", tracing::field::display(&container));
         let took = begun.elapsed();
         metrics::counter!("ccpool_claims_total", "outcome" => if created { "claimed" } else { "live" })
             .increment(1);

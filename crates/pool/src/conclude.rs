@@ -69,6 +69,9 @@ pub(crate) async fn conclude(
             .conclude(session, from, to, items.len(), &envelopes, &newest)
             .await?
         {
+            for ReplyEvent { turn, .. } in &endings {
+                tracing::info!(%session, %turn, kind = %why.kind, "ended without its container");
+            }
             return Ok(());
         }
     }

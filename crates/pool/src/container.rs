@@ -155,6 +155,11 @@ impl Container {
         })
     }
 
+    /// Its wrapper is of another version than the gateway.
+    pub(crate) fn is_stranger(&self) -> bool {
+        self.failure.as_deref() == Some(STRANGER)
+    }
+
     /// The word a person is shown: `booting` and `busy` are told apart here.
     pub fn shown_state(&self) -> &'static str {
         match self.state {
@@ -162,6 +167,11 @@ impl Container {
             ContainerState::Assigned if self.is_busy() => "busy",
             state => state.as_str(),
         }
+    }
+
+    /// Its wrapper serves a session that its record does not name.
+    pub(crate) fn has_lost_its_claim(&self) -> bool {
+        self.said_session.is_some() && self.said_session != self.session
     }
 
     /// A turn is running.

@@ -24,6 +24,7 @@ use crate::courtesy::FirstWords;
 use crate::error::PoolError;
 use crate::hub::Signal;
 use crate::store::{Store, StoreError};
+use crate::turn_trace::TurnTrace;
 
 /// A silent session is looked at this often, for the case that it has ended unheard.
 const LOOK_AFTER: Duration = Duration::from_secs(5);
@@ -117,6 +118,7 @@ pub(crate) struct Reader {
     ready: VecDeque<StreamedEvent>,
     ended: bool,
     first_words: Option<FirstWords>,
+    trace: Option<TurnTrace>,
 }
 
 impl Reader {
@@ -147,7 +149,14 @@ impl Reader {
             ready,
             ended: false,
             first_words: None,
+            trace: None,
         }
+    }
+
+    /// Tells `trace` how the turn ended, or that nobody read it to its end.
+    pub(crate) fn with_trace(mut self, trace: TurnTrace) -> Self {
+        self.trace = Some(trace);
+        self
     }
 
     /// Lets go of `first_words` when the turn has one, or has ended.
@@ -347,7 +356,10 @@ impl Reader {
                 seq: envelope.seq,
                 part,
             };
-            self.ended |= self.only.is_some() && event.event.is_terminal();
+            if self.only.is_some() && event.event.is_terminal() {
+                self.ended = true;
+                self.over(&event);
+            }
             if matches!(
                 event.event,
                 Event::TextDelta { .. } | Event::ThinkingDelta { .. }
@@ -357,6 +369,13 @@ impl Reader {
             if self.known.is_none_or(|known| id > known) {
                 self.ready.push_back(StreamedEvent { id, event });
             }
+        }
+    }
+
+    /// The turn has had its terminal event.
+    fn over(&mut self, ending: &ReplyEvent) {
+        if let Some(trace) = self.trace.take() {
+            trace.ended(&ending.event, ending.at, self.fold.timings());
         }
     }
 
@@ -382,6 +401,7 @@ impl Reader {
                 at: crate::clock::unix_ms(),
                 origin: None,
             });
+        self.over(&ending);
         self.ready.push_back(StreamedEvent {
             id: EventId {
                 seq: ending.seq,
@@ -390,6 +410,14 @@ impl Reader {
             event: ending,
         });
         Ok(())
+    }
+}
+
+impl Drop for Reader {
+    fn drop(&mut self) {
+        if let Some(trace) = self.trace.take() {
+            trace.left(self.fold.timings());
+        }
     }
 }
 

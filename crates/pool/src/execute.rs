@@ -9,6 +9,7 @@ use ccpool_protocol::{ContainerId, FailureKind};
 use crate::clock::unix_ms;
 use crate::conclude::{Why, conclude};
 use crate::container::Container;
+use crate::failure_cause::FailureCause;
 use crate::info::RecentFailure;
 use crate::password::Password;
 use crate::plan::{Desired, OUT_OF_MEMORY};
@@ -92,6 +93,7 @@ pub(crate) async fn start(inner: &Inner, launch: Launch) -> Done {
         }
         Err(error) => {
             tracing::warn!(container = %id, %error, "could not start a container");
+            FailureCause::NotStarted.count();
             inner.remember(failure(id.clone(), error.to_string(), Vec::new()));
             done.refill = Some(false);
             done.trouble = Some(error);
@@ -220,6 +222,7 @@ pub(crate) async fn fail(
     inner: &Inner,
     container: Container,
     reason: String,
+    cause: FailureCause,
     fence: Option<Fence>,
 ) -> Done {
     let mut done = Done::with(container.id.clone());
@@ -236,14 +239,20 @@ pub(crate) async fn fail(
             return done;
         }
     };
-    let reason = last_words(inner, &container, reason).await;
+    let (cause, reason) = match cause {
+        FailureCause::GaveUp if was_short_of_memory(inner, &container).await => {
+            (FailureCause::Oom, format!("{reason} ({OUT_OF_MEMORY})"))
+        }
+        cause => (cause, reason),
+    };
     if container.state != ContainerState::Failed {
         let log_tail = match inner.runtime.log_tail(&container.id).await {
             Ok(lines) => lines,
             Err(error) => vec![format!("(its log cannot be read: {error})")],
         };
-        tracing::warn!(container = %container.id, reason, "failed");
-        metrics::counter!("ccpool_container_failures_total").increment(1);
+        let (id, serving) = (&container.id, session.as_ref().map(tracing::field::display));
+        tracing::warn!(container = %id, session = serving, cause = cause.as_str(), reason, "failed");
+        cause.count();
         inner.remember(failure(container.id.clone(), reason.clone(), log_tail));
     }
     done.refill = container.warm_at.is_none().then_some(false);
@@ -261,17 +270,10 @@ pub(crate) async fn fail(
 
 /// A wrapper that gives up says why, and does not know what its host knows: that `claude` was killed
 /// for its use of memory.
-async fn last_words(inner: &Inner, container: &Container, reason: String) -> String {
-    if container.failure.is_none() {
-        return reason;
-    }
-    match inner.runtime.exit(&container.id, ENDS_WITHIN).await {
-        Ok(Some(Exit { oom: true, .. })) if !reason.contains(OUT_OF_MEMORY) => {
-            format!("{reason} ({OUT_OF_MEMORY})")
-        }
-        // Still running, gone, or out of reach: then this is all that is known.
-        Ok(_) | Err(_) => reason,
-    }
+async fn was_short_of_memory(inner: &Inner, container: &Container) -> bool {
+    let exit = inner.runtime.exit(&container.id, ENDS_WITHIN);
+    // Still running, gone, or out of reach: then what it said is all that is known.
+    container.failure.is_some() && matches!(exit.await, Ok(Some(Exit { oom: true, .. })))
 }
 
 /// Removes it, ends its turns, forgets it. In this order: once it is gone nobody else writes into

@@ -48,6 +48,7 @@ mod embedded;
 mod error;
 mod events;
 mod execute;
+mod failure_cause;
 mod gateway;
 mod health;
 mod hub;
@@ -63,6 +64,7 @@ mod redis_address;
 mod resize;
 mod session;
 mod token;
+mod turn_trace;
 
 pub use ccpool_protocol as protocol;
 pub use ccpool_protocol::{

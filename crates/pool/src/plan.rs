@@ -332,9 +332,9 @@ fn broken(desired: &Desired, observed: &Observed, container: &Container) -> Opti
         return Some(failure.clone());
     }
     if let Some(said) = &container.said_session
-        && container.session.as_ref() != Some(said)
+        && container.has_lost_its_claim()
     {
-        // Redis has lost the claim: nobody knows of the session any more.
+        // Nobody knows of the session any more.
         return Some(format!(
             "it serves the session `{said}`, which is not its own"
         ));

@@ -22,6 +22,7 @@ use crate::config::RedisAcl;
 use crate::container::Container;
 use crate::demand::Demand;
 use crate::execute::{self, Done};
+use crate::failure_cause::FailureCause;
 use crate::hub::Signal;
 use crate::info::Counts;
 use crate::launch::heartbeat_limit;
@@ -29,7 +30,7 @@ use crate::plan::{Action, Desired, Observed, plan};
 use crate::pool::{Inner, Seen};
 use crate::refill::{Breaker, Refill};
 use crate::runtime::RuntimeError;
-use crate::standing::{Fence, Standing};
+use crate::standing::Standing;
 use crate::store::{StoreError, news};
 
 /// Containers started at once, and then one every so often.
@@ -128,7 +129,6 @@ impl Reconciler {
                 return;
             }
         };
-        let fence = observed.standing.fence;
         for action in plan(&desired, &observed) {
             if action
                 .container()
@@ -136,8 +136,7 @@ impl Reconciler {
             {
                 continue;
             }
-            self.execute(action, &observed.containers, &desired, fence)
-                .await;
+            self.execute(action, &observed, &desired).await;
         }
         self.tell(&observed, &desired);
         self.remembered = observed.containers;
@@ -280,15 +279,10 @@ impl Reconciler {
         self.trouble = Some(trouble);
     }
 
-    async fn execute(
-        &mut self,
-        action: Action,
-        containers: &[Container],
-        desired: &Desired,
-        fence: Option<Fence>,
-    ) {
+    async fn execute(&mut self, action: Action, observed: &Observed, desired: &Desired) {
         let inner = Arc::clone(&self.inner);
-        let known = |id: &ContainerId| containers.iter().find(|c| c.id == *id).cloned();
+        let fence = observed.standing.fence;
+        let known = |id: &ContainerId| observed.containers.iter().find(|c| c.id == *id).cloned();
         if let Some(container) = action.container() {
             self.busy.insert(container.clone());
         }
@@ -330,8 +324,13 @@ impl Reconciler {
             }
             Action::Fail(id, reason) => {
                 let Some(container) = known(&id) else { return };
-                self.running
-                    .spawn(async move { execute::fail(&inner, container, reason, fence).await });
+                let cause = {
+                    let (present, host) = (observed.present.as_ref(), observed.me.host());
+                    FailureCause::of(&container, present, host)
+                };
+                self.running.spawn(async move {
+                    execute::fail(&inner, container, reason, cause, fence).await
+                });
             }
             Action::Reap(id) => {
                 self.running
@@ -352,8 +351,12 @@ impl Reconciler {
         };
         self.busy.remove(&done.container);
         match done.refill {
-            Some(true) => self.refill.succeeded(),
+            Some(true) => {
+                metrics::counter!("ccpool_refill_total", "outcome" => "warm").increment(1);
+                self.refill.succeeded();
+            }
             Some(false) => {
+                metrics::counter!("ccpool_refill_total", "outcome" => "failed").increment(1);
                 let pause = self.refill.failed(Instant::now(), rand::random());
                 tracing::warn!(?pause, "a container did not become warm; pausing refill");
             }
@@ -398,7 +401,7 @@ impl Reconciler {
             metrics::gauge!("ccpool_containers", "state" => state).set(count as f64);
         }
         metrics::gauge!("ccpool_refill_breaker").set(f64::from(self.refill.breaker().level()));
-        metrics::gauge!("ccpool_waiting").set(observed.waiting as f64);
+        metrics::gauge!("ccpool_claims_waiting").set(observed.waiting as f64);
         metrics::gauge!("ccpool_spares_wanted").set(desired.min_warm as f64);
         metrics::gauge!("ccpool_claims_per_minute").set(self.demand.per_minute() as f64);
         let leads = observed.standing.fence.is_some();

@@ -7,6 +7,7 @@ use ccpool_protocol::control::Control;
 use ccpool_protocol::record::ContainerState;
 use ccpool_protocol::state::{SessionStatus, field};
 use ccpool_protocol::{SessionId, TurnId};
+use tracing::Instrument;
 
 use crate::courtesy::FirstWords;
 use crate::error::PoolError;
@@ -15,6 +16,7 @@ use crate::info::SessionInfo;
 use crate::pool::Pool;
 use crate::prompt::Prompt;
 use crate::store::{Condition, PushOutcome, Retired};
+use crate::turn_trace::TurnTrace;
 
 /// A prompt that was taken, and what answers it.
 #[derive(Debug)]
@@ -44,16 +46,25 @@ impl Pool {
             .subscribe(&inner.keys.session(session).output)
             .await?;
         let idempotency = key.as_deref().map(|key| (key, kept));
-        let (turn, repeated, from) =
-            match inner.store.push(session, &turn, &item, idempotency).await? {
-                PushOutcome::Pushed { seq } => (turn, false, From::Seq(seq)),
-                PushOutcome::Repeated(turn) => (turn, true, From::Buffer),
-                PushOutcome::Unknown => return Err(PoolError::UnknownSession(session.clone())),
-            };
+        let pushed = inner.store.push(session, &turn, &item, idempotency);
+        let (turn, repeated, from) = match pushed
+            .instrument(tracing::debug_span!("push", %session, %turn))
+            .await?
+        {
+            PushOutcome::Pushed { seq } => (turn, false, From::Seq(seq)),
+            PushOutcome::Repeated(turn) => (turn, true, From::Buffer),
+            PushOutcome::Unknown => return Err(PoolError::UnknownSession(session.clone())),
+        };
         tracing::info!(%session, %turn, repeated, "prompt");
         let store = Arc::clone(&inner.store);
         let reader = Reader::new(store, session.clone(), signals, Some(turn.clone()), from)
             .with_first_words(FirstWords::awaited(&self.inner));
+        // A turn that was sent before is told of where it was sent.
+        let reader = if repeated {
+            reader
+        } else {
+            reader.with_trace(TurnTrace::begin(session.clone(), turn.clone()))
+        };
         Ok(Turn {
             turn,
             repeated,

@@ -203,10 +203,13 @@ pub struct Usage {
 }
 
 /// Stages of a turn, in milliseconds after the prompt was pushed into Redis (or, where that is not
-/// known, after it was written to `claude`).
+/// known, after the wrapper took it).
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Timings {
+    /// The wrapper took it out of the input list.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub taken_ms: Option<u64>,
     /// The wrapper wrote it to `claude`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sent_ms: Option<u64>,

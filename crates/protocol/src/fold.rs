@@ -123,6 +123,11 @@ impl Fold {
         self.current.ended
     }
 
+    /// When the turn of the last line began, and its stages so far.
+    pub fn timings(&self) -> (UnixMs, Timings) {
+        (self.current.began_at, self.current.timings)
+    }
+
     /// The ending of the running turn when the CLI cannot give one any more.
     pub fn fail(&mut self, kind: FailureKind, message: impl Into<String>, at: UnixMs) -> Event {
         self.current.timings.result_ms = Some(at.saturating_sub(self.current.began_at));
@@ -343,13 +348,15 @@ impl Fold {
         match line {
             WrapperLine::Prompt {
                 pushed_at,
+                taken_at,
                 sent_at,
                 steered,
                 origin,
             } => {
                 if !steered {
                     self.draft.start();
-                    self.current.began_at = pushed_at.unwrap_or(sent_at);
+                    self.current.began_at = pushed_at.or(taken_at).unwrap_or(sent_at);
+                    self.current.timings.taken_ms = taken_at.map(|at| self.current.since(at));
                     self.current.timings.sent_ms = Some(self.current.since(sent_at));
                     self.current.origin = origin;
                 }

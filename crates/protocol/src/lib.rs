@@ -8,7 +8,7 @@
 //!   travels through them;
 //! * [`mark`]: the processes of a container;
 //! * [`framing`], [`line`], [`stdin`]: the stream-json that `claude` speaks;
-//! * [`event`], [`fold`], [`failure`]: what a reader of a turn is told.
+//! * [`event`], [`fold`], [`failure`], [`stages`]: what a reader of a turn is told.
 
 pub mod access;
 pub mod assignment;
@@ -29,6 +29,7 @@ pub mod outcome;
 pub mod record;
 pub mod replay;
 pub mod scripts;
+pub mod stages;
 pub mod state;
 pub mod stdin;
 mod wrapper_line;

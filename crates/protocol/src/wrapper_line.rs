@@ -17,6 +17,9 @@ pub enum WrapperLine {
         /// When it was pushed into Redis, where that is known (Unix ms).
         #[serde(default, skip_serializing_if = "Option::is_none")]
         pushed_at: Option<u64>,
+        /// When the wrapper took it out of the input list, where there was one (Unix ms).
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        taken_at: Option<u64>,
         /// When it was written to `claude` (Unix ms).
         sent_at: u64,
         /// It was steered into the running turn.

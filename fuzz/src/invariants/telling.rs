@@ -63,6 +63,7 @@ impl Telling {
         self.turn = turn(self.turns);
         self.own(WrapperLine::Prompt {
             pushed_at: None,
+            taken_at: None,
             sent_at: self.at(),
             steered: false,
             origin: None,

@@ -3,6 +3,7 @@
 mod access;
 mod boot;
 mod live;
+mod logs;
 mod outage;
 mod stop;
 mod support;

@@ -23,6 +23,7 @@ Environment:
   CCPOOL_CONFIG                 configuration file
   CCPOOL_<SECTION>__<KEY>       any key, as CCPOOL_POOL__MINWARM=3
   REDIS_URL                     redis.url
+  OTEL_EXPORTER_OTLP_ENDPOINT   telemetry.otlpEndpoint
   CCPOOL_LOG                    what is logged, as `debug` or `ccpool=trace,warn`
   ANTHROPIC_API_KEY, ANTHROPIC_AUTH_TOKEN, CLAUDE_CODE_OAUTH_TOKEN, ANTHROPIC_BASE_URL
                                 handed to claude; claude.env in the configuration wins";

@@ -9,6 +9,7 @@ use super::error::{CliError, Exit};
 use super::gateway_client::GatewayClient;
 use super::place::load;
 use super::{config, doctor, image, pool, replay, run as run_command, serve, sessions, status};
+use crate::logging;
 
 /// Runs the command to its end. The configuration is read before the runtime starts.
 pub(crate) fn run(cli: &Cli) -> Result<Exit, CliError> {
@@ -17,11 +18,13 @@ pub(crate) fn run(cli: &Cli) -> Result<Exit, CliError> {
         let loaded = load(global, Overrides::new())?;
         GatewayClient::new(&loaded.config.http)
     };
+    if let Command::Serve(arguments) = &cli.command {
+        let loaded = logging::before(cli, || serve::configuration(global, arguments))?;
+        return block_on(serve::run(cli, arguments, loaded));
+    }
+    logging::start(cli, None);
     match &cli.command {
-        Command::Serve(arguments) => {
-            let loaded = serve::configuration(global, arguments)?;
-            block_on(serve::run(global, arguments, loaded))
-        }
+        Command::Serve(_) => unreachable!("it is served above"),
         Command::Run(arguments) => {
             let loaded = load(global, arguments.place.overrides())?;
             block_on(run_command::run(global, arguments, loaded))

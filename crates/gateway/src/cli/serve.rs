@@ -7,11 +7,13 @@ use std::time::Duration;
 use ccpool::config::{Loaded, RuntimeKind};
 use serde_json::json;
 
-use super::command::{Global, Serve};
+use super::command::{Cli, Global, Serve};
 use super::error::{CliError, Exit};
 use super::place::load;
 use super::signals::Signals;
 use crate::gateway::{Front, Gateway};
+use crate::logging;
+use crate::traces::Traces;
 
 /// The configuration with this command's flags on top.
 pub(crate) fn configuration(global: &Global, arguments: &Serve) -> Result<Loaded, CliError> {
@@ -28,11 +30,17 @@ pub(crate) fn configuration(global: &Global, arguments: &Serve) -> Result<Loaded
 }
 
 /// Serves until a signal or a defect ends it.
-pub(crate) async fn run(
-    global: &Global,
-    arguments: &Serve,
-    loaded: Loaded,
-) -> Result<Exit, CliError> {
+pub(crate) async fn run(cli: &Cli, arguments: &Serve, loaded: Loaded) -> Result<Exit, CliError> {
+    let traces = Traces::start(&loaded.config.telemetry)?;
+    logging::start(cli, traces.as_ref());
+    let outcome = serve(&cli.global, arguments, loaded).await;
+    if let Some(traces) = traces {
+        traces.shutdown().await;
+    }
+    outcome
+}
+
+async fn serve(global: &Global, arguments: &Serve, loaded: Loaded) -> Result<Exit, CliError> {
     let mut signals = Signals::listen()?;
     let config = loaded.config;
     let about = (config.runtime, config.redis.url.to_string());

@@ -3,6 +3,7 @@
 mod credentials;
 mod error;
 mod listener;
+mod metrics;
 mod running;
 mod wrapper;
 

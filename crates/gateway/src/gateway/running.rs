@@ -9,9 +9,9 @@ use std::time::Duration;
 use axum::Router;
 use axum::serve::ListenerExt;
 use ccpool::config::{Config, RedisTarget, RuntimeKind, Secret};
-use ccpool::runtime::{DockerRuntime, ProcessRuntime, Runtime};
+use ccpool::runtime::{DockerRuntime, Measured, ProcessRuntime, Runtime};
 use ccpool::{EmbeddedRedis, Pool, PoolParts, RedisAddress};
-use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
+use metrics_exporter_prometheus::PrometheusHandle;
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
@@ -20,14 +20,10 @@ use tokio_util::sync::CancellationToken;
 use super::credentials;
 use super::error::GatewayError;
 use super::listener::{ToolsAddress, bind, host_names};
+use super::metrics;
 use super::wrapper;
 use crate::http::{AppState, Gate, mcp_only, openapi_text, router};
 use crate::mcp;
-
-/// Histograms are in seconds; a claim takes milliseconds, a turn minutes.
-const BUCKETS: [f64; 14] = [
-    0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0, 60.0, 600.0,
-];
 
 /// How long streams have to end by themselves.
 const LAST_WORDS: Duration = Duration::from_secs(1);
@@ -118,7 +114,9 @@ impl Gateway {
         };
         let tools = ToolsAddress::choose(&config, address, host).await?;
         let metrics = match main {
-            Some(_) => Some(recorder()?),
+            Some(_) => Some(
+                metrics::recorder().map_err(|error| GatewayError::Metrics(error.to_string()))?,
+            ),
             None => None,
         };
         let pool = Pool::start(PoolParts {
@@ -234,13 +232,14 @@ async fn runtime(
     match config.runtime {
         RuntimeKind::Process => {
             let wrapper = wrapper::find(wrapper)?;
-            Ok((Arc::new(ProcessRuntime::new(config, wrapper)), None))
+            let processes = ProcessRuntime::new(config, wrapper);
+            Ok((Arc::new(Measured::new(processes)), None))
         }
         RuntimeKind::Docker => {
             let socket_dir = RedisAddress::resolve(config, embedded, None)?.socket_dir;
             let docker = DockerRuntime::connect(config, socket_dir).await?;
             let host = docker.prepare().await?;
-            Ok((Arc::new(docker), Some(host.ip)))
+            Ok((Arc::new(Measured::new(docker)), Some(host.ip)))
         }
     }
 }
@@ -267,15 +266,6 @@ fn serve(
                 .await,
         )
     });
-}
-
-fn recorder() -> Result<PrometheusHandle, GatewayError> {
-    let metrics = |error: &dyn std::fmt::Display| GatewayError::Metrics(error.to_string());
-    PrometheusBuilder::new()
-        .set_buckets_for_metric(Matcher::Suffix("_seconds".to_owned()), &BUCKETS)
-        .map_err(|error| metrics(&error))?
-        .install_recorder()
-        .map_err(|error| metrics(&error))
 }
 
 async fn upkeep(

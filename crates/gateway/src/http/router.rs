@@ -15,6 +15,7 @@ use super::auth::{Gate, guard};
 use super::problem::Problem;
 use super::state::AppState;
 use super::{events, health, openapi, pool, sessions, turns};
+use crate::traces;
 
 /// The described routes. Handlers and their descriptions stand together, so that neither is there
 /// without the other.
@@ -47,7 +48,11 @@ fn dressed(app: Router, gate: Gate) -> Router {
         .method_not_allowed_fallback(wrong_method)
         .route_layer(from_fn(count))
         .layer(from_fn_with_state(gate, guard))
-        .layer(TraceLayer::new_for_http().make_span_with(span))
+        .layer(
+            TraceLayer::new_for_http()
+                .make_span_with(traces::span)
+                .on_response(traces::answered),
+        )
 }
 
 async fn unknown_route(uri: Uri) -> Problem {
@@ -76,17 +81,15 @@ async fn count(request: Request, next: Next) -> Response {
     response
 }
 
-/// A span per request, without query, headers or body: those may hold prompts and tokens.
-fn span<B>(request: &http::Request<B>) -> tracing::Span {
-    let path = request.uri().path();
-    tracing::debug_span!("request", method = %request.method(), path)
-}
-
 /// A router that answers only `/mcp`, for the listener on the containers' network.
 pub(crate) fn mcp_only(mcp: Router) -> Router {
     mcp.fallback(unknown_route)
         .route("/livez", routing::get(|| async { "ok\n" }))
-        .layer(TraceLayer::new_for_http().make_span_with(span))
+        .layer(
+            TraceLayer::new_for_http()
+                .make_span_with(traces::span)
+                .on_response(traces::answered),
+        )
 }
 
 #[cfg(test)]

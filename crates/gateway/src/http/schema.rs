@@ -148,6 +148,8 @@ pub(crate) struct Usage {
 #[derive(ToSchema)]
 #[schema(rename_all = "camelCase")]
 pub(crate) struct Timings {
+    /// Taken by the wrapper.
+    taken_ms: Option<u64>,
     /// Written to `claude`.
     sent_ms: Option<u64>,
     /// `claude` was about to ask the model.

@@ -13,6 +13,7 @@ use super::body::{InPath, JsonBody};
 use super::problem::{Problem, ProblemBody};
 use super::schema;
 use super::state::AppState;
+use crate::traces;
 
 /// What a claim may say; all of it may be left out.
 #[derive(Debug, Default, Deserialize, ToSchema)]
@@ -98,6 +99,7 @@ pub(crate) async fn claim(
             append_system_prompt: body.append_system_prompt,
         })
         .await?;
+    traces::record("session", &claimed.session);
     let links = Links::of(&claimed.session);
     let status = if claimed.created {
         StatusCode::CREATED

@@ -17,6 +17,7 @@ use super::body::{InPath, JsonBody};
 use super::problem::{Problem, ProblemBody};
 use super::state::AppState;
 use super::{schema, sse};
+use crate::traces;
 
 /// Names the turn in the response's head, before its first event.
 const TURN_HEADER: HeaderName = HeaderName::from_static("x-ccpool-turn");
@@ -121,6 +122,7 @@ pub(crate) async fn send(
         idempotency_key: idempotency_key(&headers)?,
     };
     let sent = state.pool.send(&session, prompt).await?;
+    traces::record("turn", &sent.turn);
     let name = HeaderValue::from_str(sent.turn.as_str()).expect("turn ids are visible ASCII");
     let head = [(TURN_HEADER, name)];
     if body.stream {

@@ -28,6 +28,15 @@ pub(crate) struct Setup {
     pub(crate) config: Value,
     /// Where the scripted model listens; it must be reachable from containers.
     pub(crate) model: SocketAddr,
+    /// Environment and arguments of the gateway beyond those that every one gets.
+    pub(crate) more: More,
+}
+
+/// Goes before what every gateway is started with.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct More {
+    pub(crate) env: Vec<(&'static str, String)>,
+    pub(crate) arguments: Vec<&'static str>,
 }
 
 impl Default for Setup {
@@ -35,6 +44,7 @@ impl Default for Setup {
         Self {
             config: json!({"runtime": "process", "pool": {"minWarm": 1, "maxTotal": 4}}),
             model: "127.0.0.1:0".parse().expect("an address"),
+            more: More::default(),
         }
     }
 }
@@ -43,6 +53,18 @@ impl Setup {
     /// With another value at a top-level key of the configuration.
     pub(crate) fn with(mut self, key: &str, value: Value) -> Self {
         self.config[key] = value;
+        self
+    }
+
+    /// With an argument more for `ccpool serve`.
+    pub(crate) fn with_argument(mut self, argument: &'static str) -> Self {
+        self.more.arguments.push(argument);
+        self
+    }
+
+    /// With a variable more in the gateway's environment.
+    pub(crate) fn with_env(mut self, name: &'static str, value: impl Into<String>) -> Self {
+        self.more.env.push((name, value.into()));
         self
     }
 }
@@ -58,6 +80,7 @@ pub(crate) struct Gateway {
     pub(crate) dir: Folder,
     http: reqwest::Client,
     pub(crate) redis: Arc<RedisServer>,
+    more: More,
 }
 
 /// A folder of a test's own, with what a gateway finds there.
@@ -115,13 +138,14 @@ impl Gateway {
             .expect("the model starts");
         let mut config = setup.config;
         config["redis"]["url"] = json!(redis.url());
-        Self::serve_in(dir, config, Arc::new(redis), Arc::new(model)).await
+        Self::serve_in(dir, config, Arc::new(redis), Arc::new(model), setup.more).await
     }
 
     /// Another gateway with the same configuration, Redis and model.
     pub(crate) async fn beside(&self) -> Self {
         let (redis, model) = (Arc::clone(&self.redis), Arc::clone(&self.model));
-        Self::serve_in(Folder::new(), self.config.clone(), redis, model).await
+        let (config, more) = (self.config.clone(), self.more.clone());
+        Self::serve_in(Folder::new(), config, redis, model, more).await
     }
 
     async fn serve_in(
@@ -129,12 +153,13 @@ impl Gateway {
         mut config: Value,
         redis: Arc<RedisServer>,
         model: Arc<ScriptedModel>,
+        more: More,
     ) -> Self {
         config["dataDir"] = json!(dir.path().join("data"));
         config["claude"]["path"] = json!(claude());
         // JSON is YAML.
         std::fs::write(dir.config(), config.to_string()).expect("the configuration is written");
-        let child = serve(&dir, &model, "127.0.0.1:0");
+        let child = serve(&dir, &model, "127.0.0.1:0", &more);
         let http = reqwest::Client::builder()
             .no_proxy()
             .build()
@@ -147,6 +172,7 @@ impl Gateway {
             dir,
             http,
             redis,
+            more,
         };
         gateway.wait_for_port().await;
         gateway
@@ -158,7 +184,7 @@ impl Gateway {
         assert!(ended.is_some(), "it still runs");
         std::fs::remove_file(self.dir.port_file()).expect("the port file can go");
         let listen = self.address().to_owned();
-        self.child = serve(&self.dir, &self.model, &listen);
+        self.child = serve(&self.dir, &self.model, &listen, &self.more);
         self.wait_for_port().await;
         assert_eq!(self.address(), listen);
     }
@@ -358,7 +384,7 @@ impl Gateway {
 }
 
 /// `ccpool serve`, with its log appended to the folder's.
-fn serve(dir: &Folder, model: &ScriptedModel, listen: &str) -> Child {
+fn serve(dir: &Folder, model: &ScriptedModel, listen: &str, more: &More) -> Child {
     let log = OpenOptions::new()
         .create(true)
         .append(true)
@@ -375,6 +401,8 @@ fn serve(dir: &Folder, model: &ScriptedModel, listen: &str) -> Child {
         .env("ANTHROPIC_API_KEY", "sk-ant-fake")
         .env("ANTHROPIC_BASE_URL", model.base_url())
         .env("CCPOOL_LOG", "info,ccpool=debug")
+        .args(&more.arguments)
+        .envs(more.env.iter().cloned())
         .stdout(Stdio::null())
         .stderr(log)
         .spawn()

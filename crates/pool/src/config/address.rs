@@ -232,6 +232,43 @@ impl FromValue for HttpUrl {
 
 schema!(HttpUrl, { "type": "string", "pattern": "^https?://.+" });
 
+/// Where a collector takes traces by OTLP over HTTP: an `http://` address without user and
+/// password.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OtlpUrl(String);
+
+impl OtlpUrl {
+    /// As it was written, without a slash at the end.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl FromValue for OtlpUrl {
+    fn from_value(value: &Value) -> Result<Self, Complaint> {
+        const FORMS: &str = "write http://host:4318, where a collector takes OTLP over HTTP";
+        let given = text(value).ok_or_else(|| Complaint::not_kind(value, "a URL", FORMS))?;
+        let url = plain_url(given, FORMS)?;
+        if url.scheme() == "https" {
+            let mend = "run a collector on this host or network, and name it as http://host:4318";
+            return Err(Complaint::new(
+                "needs TLS, which traces are not sent with",
+                mend,
+            ));
+        }
+        let has_host = url.host_str().is_some_and(|host| !host.is_empty());
+        let is_plain = url.query().is_none() && url.fragment().is_none();
+        if url.scheme() == "http" && has_host && is_plain {
+            Ok(Self(given.trim_end_matches('/').to_owned()))
+        } else {
+            Err(Complaint::not(value, "a plain http:// URL", FORMS))
+        }
+    }
+}
+
+schema!(OtlpUrl, { "type": "string", "pattern": "^http://.+" });
+
 /// A URL that holds no password. The complaint about one that does not repeat it.
 fn plain_url(given: &str, forms: &str) -> Result<Url, Complaint> {
     let url =
@@ -338,6 +375,11 @@ mod tests {
         assert_eq!(url.as_str(), "http://172.18.0.1:18789");
         for wrong in ["172.18.0.1:18789", "ftp://x", "http://u:p@x", "http://x/?q"] {
             assert!(HttpUrl::from_value(&Value::from(wrong)).is_err(), "{wrong}");
+        }
+        let url = OtlpUrl::from_value(&Value::from("http://collector:4318/")).expect("a URL");
+        assert_eq!(url.as_str(), "http://collector:4318");
+        for wrong in ["collector:4318", "https://x", "http://u:p@x", "http://x/?q"] {
+            assert!(OtlpUrl::from_value(&Value::from(wrong)).is_err(), "{wrong}");
         }
     }
 }

@@ -10,7 +10,7 @@ const PREFIX: &str = "CCPOOL_";
 /// Names the configuration file; read by the search for it.
 pub(crate) const CONFIG_FILE: &str = "CCPOOL_CONFIG";
 
-/// One layer per variable, weakest first: `REDIS_URL`, then every `CCPOOL_…`, sections before
+/// One layer per variable, weakest first: those of other names (`REDIS_URL`), then every `CCPOOL_…`, sections before
 /// what stands in them. Empty variables count as unset.
 ///
 /// A `CCPOOL_` name with `__` in it must be a known key; one without may belong to something
@@ -22,8 +22,13 @@ pub(crate) fn layers(environment: &[(String, String)]) -> (Vec<Layer>, Vec<Probl
         if text.is_empty() {
             continue;
         }
-        if name == "REDIS_URL" {
-            let keys = vec!["redis".to_owned(), "url".to_owned()];
+        let by_another_name = match name.as_str() {
+            "REDIS_URL" => Some(["redis", "url"]),
+            "OTEL_EXPORTER_OTLP_ENDPOINT" => Some(["telemetry", "otlpEndpoint"]),
+            _ => None,
+        };
+        if let Some(keys) = by_another_name {
+            let keys = keys.map(str::to_owned).to_vec();
             found.push((0, keys, name, Value::from(text.as_str())));
             continue;
         }

@@ -41,7 +41,7 @@ mod show;
 mod units;
 mod validate;
 
-pub use address::{DockerHost, HttpUrl, RedisTarget, RedisUrl};
+pub use address::{DockerHost, HttpUrl, OtlpUrl, RedisTarget, RedisUrl};
 pub use choice::{OnTimeout, PermissionMode, RedisAcl, RuntimeKind};
 pub use document::Form;
 pub use key_path::KeyPath;
@@ -53,6 +53,6 @@ pub use schema::{json_schema, key_paths};
 pub use secret::Secret;
 pub use settings::{
     Agent, Claude, Config, Docker, Http, ImageBuild, ModelChain, Permissions, Pool, Redis,
-    Resources, Timeouts,
+    Resources, Telemetry, Timeouts,
 };
 pub use units::NanoCpus;

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::address::{DockerHost, HttpUrl, Listen, RedisTarget, RedisUrl};
+use super::address::{DockerHost, HttpUrl, Listen, OtlpUrl, RedisTarget, RedisUrl};
 use super::choice::{OnTimeout, PermissionMode, RedisAcl, RuntimeKind};
 use super::given::Given;
 use super::names::{
@@ -28,6 +28,7 @@ pub(crate) struct RawConfig {
     pub(crate) redis: RawRedis,
     pub(crate) docker: RawDocker,
     pub(crate) http: RawHttp,
+    pub(crate) telemetry: RawTelemetry,
     /// Where containers run: `docker`, or `process` for plain children without isolation.
     pub(crate) runtime: Given<RuntimeKind>,
     pub(crate) model: RawModel,
@@ -54,6 +55,7 @@ impl Default for RawConfig {
             redis: RawRedis::default(),
             docker: RawDocker::default(),
             http: RawHttp::default(),
+            telemetry: RawTelemetry::default(),
             runtime: Given::of("docker"),
             model: RawModel::default(),
             claude: RawClaude::default(),
@@ -241,6 +243,24 @@ impl Default for RawHttp {
         Self {
             listen: Given::of("127.0.0.1:18789"),
             token: Given::unset(),
+        }
+    }
+}
+
+/// What the gateway tells others of its work.
+#[derive(Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+pub(crate) struct RawTelemetry {
+    /// Collector that traces are sent to, by OTLP over HTTP; the environment's
+    /// `OTEL_EXPORTER_OTLP_ENDPOINT` wins. None are made if left out.
+    #[serde(skip_serializing_if = "Given::is_unset")]
+    pub(crate) otlp_endpoint: Given<OtlpUrl>,
+}
+
+impl Default for RawTelemetry {
+    fn default() -> Self {
+        Self {
+            otlp_endpoint: Given::unset(),
         }
     }
 }

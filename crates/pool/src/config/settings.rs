@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use bytesize::ByteSize;
 
-use super::address::{DockerHost, HttpUrl, RedisTarget, RedisUrl};
+use super::address::{DockerHost, HttpUrl, OtlpUrl, RedisTarget, RedisUrl};
 use super::choice::{OnTimeout, PermissionMode, RedisAcl, RuntimeKind};
 use super::names::{Bind, ImageRef, ModelRef};
 use super::secret::Secret;
@@ -33,6 +33,8 @@ pub struct Config {
     pub docker: Docker,
     /// The gateway's own server.
     pub http: Http,
+    /// What the gateway tells others of its work.
+    pub telemetry: Telemetry,
     /// Where containers run.
     pub runtime: RuntimeKind,
     /// Which model answers, and which ones stand in for it.
@@ -143,6 +145,13 @@ pub struct Http {
     pub listen: SocketAddr,
     /// Bearer token that every request must carry.
     pub token: Option<Secret>,
+}
+
+/// What the gateway tells others of its work.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Telemetry {
+    /// Collector that traces are sent to; without one none are made.
+    pub otlp_endpoint: Option<OtlpUrl>,
 }
 
 /// Which model answers, and which ones stand in for it.

@@ -19,6 +19,7 @@ impl Config {
             redis,
             docker,
             http,
+            telemetry,
             claude,
             permissions,
             ..
@@ -69,6 +70,9 @@ impl Config {
             "http": {
                 "listen": http.listen.to_string(),
                 "token": http.token.as_ref().map(ToString::to_string),
+            },
+            "telemetry": {
+                "otlpEndpoint": telemetry.otlp_endpoint.as_ref().map(|url| url.as_str()),
             },
             "runtime": self.runtime.as_str(),
             "model": {

@@ -7,13 +7,13 @@ use super::names::{EnvValue, HostPath, env_name_complaint};
 use super::problem::{ConfigErrors, Origin, Problem};
 use super::raw::{
     RawAgent, RawClaude, RawConfig, RawDocker, RawHttp, RawImageBuild, RawModel, RawPermissions,
-    RawPool, RawRedis, RawResources, RawTimeouts,
+    RawPool, RawRedis, RawResources, RawTelemetry, RawTimeouts,
 };
 use super::search::home_expanded;
 use super::secret::Secret;
 use super::settings::{
     Agent, Claude, Config, Docker, Http, ImageBuild, ModelChain, Permissions, Pool, Redis,
-    Resources, Timeouts,
+    Resources, Telemetry, Timeouts,
 };
 use super::units::Text;
 
@@ -54,6 +54,7 @@ impl TryFrom<Candidate<'_>> for Config {
             redis: check.redis(&raw.redis),
             docker: check.docker(&raw.docker),
             http: check.http(&raw.http),
+            telemetry: check.telemetry(&raw.telemetry),
             runtime: check.value(&top.key("runtime"), &raw.runtime, &fallback.runtime),
             model: check.model(&raw.model),
             claude: check.claude(&raw.claude),
@@ -313,6 +314,14 @@ impl Check<'_> {
             binds: self.list(&at("binds"), &raw.binds),
             env: self.variables(&at("env"), &raw.env),
             gateway_url: self.optional(&at("gatewayUrl"), &raw.gateway_url),
+        }
+    }
+
+    fn telemetry(&mut self, raw: &RawTelemetry) -> Telemetry {
+        let RawTelemetry { otlp_endpoint } = raw;
+        let path = KeyPath::of("telemetry.otlpEndpoint");
+        Telemetry {
+            otlp_endpoint: self.optional(&path, otlp_endpoint),
         }
     }
 

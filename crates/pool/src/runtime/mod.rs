@@ -5,10 +5,12 @@ mod docker;
 mod error;
 mod fake;
 mod leftovers;
+mod measured;
 mod process;
 
 pub use contract::{Exit, HostAddress, Launch, Presence, Runtime};
 pub use docker::DockerRuntime;
 pub use error::RuntimeError;
 pub use fake::FakeRuntime;
+pub use measured::Measured;
 pub use process::ProcessRuntime;

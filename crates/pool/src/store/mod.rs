@@ -5,6 +5,7 @@ mod assigned;
 mod claims;
 mod contract;
 mod error;
+mod measured;
 pub(crate) mod news;
 mod redis_claims;
 mod redis_register;

@@ -9,6 +9,7 @@ use ccpool_protocol::{SessionId, TurnId};
 use redis::AsyncCommands;
 
 use super::answer::{pool_error, unexpected};
+use super::measured::Measured;
 use super::{Page, PushOutcome, RedisStore, Sessions, StoreError};
 use crate::clock::millis;
 
@@ -80,7 +81,7 @@ impl Sessions for RedisStore {
     }
 
     async fn page(&self, session: &SessionId, after: Option<u64>) -> Result<Page, StoreError> {
-        let mut bulk = self.bulk.get().await.map_err(pool_error)?;
+        let mut bulk = Measured::new(self.bulk.get().await.map_err(pool_error)?);
         let (more, envelopes): (bool, Vec<String>) = self
             .scripts
             .read
@@ -102,7 +103,7 @@ impl Sessions for RedisStore {
 
     async fn unanswered(&self, session: &SessionId) -> Result<Vec<Vec<u8>>, StoreError> {
         let keys = self.keys.session(session);
-        let mut bulk = self.bulk.get().await.map_err(pool_error)?;
+        let mut bulk = Measured::new(self.bulk.get().await.map_err(pool_error)?);
         let (mut items, waiting): (Vec<Vec<u8>>, Vec<Vec<u8>>) = redis::pipe()
             .atomic()
             .lrange(keys.inflight, 0, -1)

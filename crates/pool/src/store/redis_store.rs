@@ -14,6 +14,7 @@ use deadpool_redis::redis::{self as redis, AsyncCommands, ConnectionInfo};
 use redis::aio::{ConnectionManager, ConnectionManagerConfig};
 
 use super::answer::{fence_word, unexpected};
+use super::measured::Measured;
 use super::scripts::Scripts;
 use super::spoilt;
 use super::{Condition, RedisUsers, Reservation, Reserve, Retired, Store, StoreError};
@@ -30,7 +31,7 @@ const BULK_CONNECTIONS: usize = 4;
 
 /// The real store.
 pub struct RedisStore {
-    commands: ConnectionManager,
+    commands: Measured<ConnectionManager>,
     pub(super) bulk: deadpool_redis::Pool,
     pub(super) keys: Keys,
     pub(super) scripts: Scripts,
@@ -55,7 +56,7 @@ impl RedisStore {
             .set_connection_timeout(Some(CONNECTION_TIMEOUT))
             .set_response_timeout(Some(RESPONSE_TIMEOUT));
         let client = redis::Client::open(info.clone())?;
-        let commands = ConnectionManager::new_with_config(client, config).await?;
+        let commands = Measured::new(ConnectionManager::new_with_config(client, config).await?);
         let db = info.redis_settings().db();
         let bulk = deadpool_redis::Manager::new(info)?;
         let bulk = deadpool_redis::Pool::builder(bulk)
@@ -77,7 +78,7 @@ impl RedisStore {
         RedisUsers::new(self.commands(), self.keys.clone(), self.db)
     }
 
-    pub(super) fn commands(&self) -> ConnectionManager {
+    pub(super) fn commands(&self) -> Measured<ConnectionManager> {
         self.commands.clone()
     }
 

@@ -1,7 +1,7 @@
 //! Reading keys that containers may write: one that has made something else of a key of its own is
 //! the only one to suffer.
 
-use redis::aio::ConnectionManager;
+use redis::aio::ConnectionLike;
 use redis::{Cmd, FromRedisValue};
 
 use super::StoreError;
@@ -9,7 +9,7 @@ use super::StoreError;
 /// The answers to these commands, in their order, with `instead` where a key does not hold what it
 /// must. One round trip, as long as none is spoilt.
 pub(super) async fn each<T: FromRedisValue + Clone>(
-    mut connection: ConnectionManager,
+    mut connection: impl ConnectionLike,
     commands: Vec<Cmd>,
     instead: T,
 ) -> Result<Vec<T>, StoreError> {

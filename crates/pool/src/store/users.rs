@@ -9,6 +9,7 @@ use ccpool_protocol::{ContainerId, SessionId, access, scripts};
 use redis::aio::ConnectionManager;
 use redis::{AsyncCommands, Client, Cmd, ConnectionInfo, RedisConnectionInfo};
 
+use super::measured::Measured;
 use super::{ClaimNumber, StoreError};
 use crate::password::Password;
 
@@ -19,13 +20,13 @@ const DELIVER: &str = include_str!("../../lua/deliver.lua");
 /// Redis keeps users in memory alone, so what a user needs to be made again, the hash of its
 /// password, lies in the container's record.
 pub struct RedisUsers {
-    commands: ConnectionManager,
+    commands: Measured<ConnectionManager>,
     keys: Keys,
     names: access::Users,
 }
 
 impl RedisUsers {
-    pub(super) fn new(commands: ConnectionManager, keys: Keys, db: i64) -> Self {
+    pub(super) fn new(commands: Measured<ConnectionManager>, keys: Keys, db: i64) -> Self {
         let names = access::Users::new(keys.clone(), db);
         Self {
             commands,
@@ -34,7 +35,7 @@ impl RedisUsers {
         }
     }
 
-    fn commands(&self) -> ConnectionManager {
+    fn commands(&self) -> Measured<ConnectionManager> {
         self.commands.clone()
     }
 

@@ -12,6 +12,7 @@ fn sources_win_in_order() {
         .var("CCPOOL_POOL__MAXTOTAL", "5")
         .var("ccpool_pool__maxPerAgent", "4")
         .var("REDIS_URL", "redis://environment")
+        .var("OTEL_EXPORTER_OTLP_ENDPOINT", "http://collector:4318")
         .flag("pool.maxPerAgent", "5");
     let Loaded { config, sources } = place.load().expect("a configuration");
     assert_eq!(
@@ -23,6 +24,8 @@ fn sources_win_in_order() {
         (1, 5, 5)
     );
     assert_eq!(config.redis.url.to_string(), "redis://environment");
+    let collector = config.telemetry.otlp_endpoint.expect("a collector");
+    assert_eq!(collector.as_str(), "http://collector:4318");
     let origin = |path| sources.origin(&KeyPath::of(path)).to_string();
     assert!(origin("pool.minWarm").ends_with("ccpool.yaml:1"));
     assert_eq!(origin("pool.maxTotal"), "environment CCPOOL_POOL__MAXTOTAL");

@@ -122,6 +122,7 @@ async fn every_turn_of_a_lost_container_ends() {
         .unwrap();
     let sent = WrapperLine::Prompt {
         pushed_at: None,
+        taken_at: None,
         sent_at: 1,
         steered: false,
         origin: None,

@@ -8,4 +8,5 @@ mod extremes;
 mod invariants;
 mod properties;
 mod short;
+mod stages;
 mod transcripts;

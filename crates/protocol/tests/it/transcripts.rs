@@ -11,9 +11,9 @@ use serde_json::Value;
 
 use crate::short;
 
-const VERSIONS: [&str; 2] = ["2.1.197", "2.1.329"];
+pub(crate) const VERSIONS: [&str; 2] = ["2.1.197", "2.1.329"];
 
-fn transcripts(version: &str) -> Vec<PathBuf> {
+pub(crate) fn transcripts(version: &str) -> Vec<PathBuf> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR"))
         .join("tests/transcripts")
         .join(version);
@@ -40,7 +40,7 @@ fn recorded(path: &Path) -> Vec<String> {
     lines
 }
 
-fn fold(path: &Path) -> Vec<ReplyEvent> {
+pub(crate) fn fold(path: &Path) -> Vec<ReplyEvent> {
     let mut replay = Replay::default();
     let mut events = Vec::new();
     for line in recorded(path) {
