@@ -21,9 +21,16 @@ impl Session {
         now: UnixMs,
         out: &mut Effects,
     ) {
-        let message = message.into();
-        self.fail_given(kind, &message, now, out);
-        self.stage = Stage::Closed(Verdict { kind, message });
+        let given = Verdict {
+            kind,
+            message: message.into(),
+        };
+        // Who was deserted is told so, however `claude` ends after that.
+        let deserted = self.stopping.clone();
+        let deserted = deserted.filter(|verdict| verdict.kind == FailureKind::ContainerLost);
+        let verdict = deserted.unwrap_or(given);
+        self.fail_given(verdict.kind, &verdict.message, now, out);
+        self.stage = Stage::Closed(verdict);
         self.go_on(now, out);
     }
 

@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
-use redis::Client;
 use redis::aio::MultiplexedConnection;
+use redis::{AsyncConnectionConfig, Client};
 use tokio::net::UnixStream;
 use tokio::process::{Child, Command};
 use tokio::sync::Mutex;
@@ -70,8 +70,10 @@ impl RedisServer {
     /// A connection to it.
     pub(crate) async fn connect(&self) -> MultiplexedConnection {
         let client = Client::open(self.url()).expect("an address");
+        // On a busy machine an answer may take longer than the client's own patience.
+        let config = AsyncConnectionConfig::new().set_response_timeout(Some(PATIENCE));
         client
-            .get_multiplexed_async_connection()
+            .get_multiplexed_async_connection_with_config(&config)
             .await
             .expect("redis-server takes connections")
     }

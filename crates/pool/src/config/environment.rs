@@ -24,7 +24,10 @@ pub(crate) fn layers(environment: &[(String, String)]) -> (Vec<Layer>, Vec<Probl
         }
         let by_another_name = match name.as_str() {
             "REDIS_URL" => Some(["redis", "url"]),
-            "OTEL_EXPORTER_OTLP_ENDPOINT" => Some(["telemetry", "otlpEndpoint"]),
+            // Meant for every program of this environment: one that ccpool cannot serve is no mistake.
+            "OTEL_EXPORTER_OTLP_ENDPOINT" if text.starts_with("http://") => {
+                Some(["telemetry", "otlpEndpoint"])
+            }
             _ => None,
         };
         if let Some(keys) = by_another_name {
