@@ -64,13 +64,13 @@ enum Read {
 impl Client {
     /// Does what the script says. Gives how many turns were answered.
     pub(crate) async fn play(mut self) -> usize {
-        let prompts = self.script.prompts.clone();
+        let prompts: Vec<_> = self.script.prompts().collect();
         if self.script.departs == Some(Departs::InClaim) {
             self.depart_in_claim().await;
             return self.told;
         }
         let mut claimed = false;
-        for (n, prompt) in prompts.iter().enumerate() {
+        for (n, (mark, prompt)) in prompts.iter().enumerate() {
             let last = n + 1 == prompts.len();
             let departs = last && self.script.departs == Some(Departs::InTurn);
             loop {
@@ -78,7 +78,7 @@ impl Client {
                     return self.told;
                 }
                 claimed = true;
-                match self.prompt(n, *prompt, departs).await {
+                match self.prompt(mark, *prompt, departs).await {
                     Sent::Over => break,
                     Sent::NoSession => claimed = false,
                     Sent::Departed => return self.told,
@@ -128,8 +128,7 @@ impl Client {
         self.http.post(url).timeout(SILENCE).json(&body)
     }
 
-    async fn prompt(&mut self, n: usize, prompt: Prompt, departs: bool) -> Sent {
-        let mark = format!("{}-{n}", self.script.session);
+    async fn prompt(&mut self, mark: &str, prompt: Prompt, departs: bool) -> Sent {
         let mut open: Option<Open> = None;
         let until = Instant::now() + ANSWERED;
         loop {
@@ -138,7 +137,7 @@ impl Client {
                 return Sent::Over;
             }
             let asked = self.notebook.mark();
-            let request = self.ask(&mark, prompt, open.as_ref());
+            let request = self.ask(mark, prompt, open.as_ref());
             let sent = tokio::time::timeout(SILENCE, request.send());
             let response = if open.is_none() {
                 let (response, ()) = tokio::join!(sent, self.steps.reach(Step::Prompting));
@@ -167,12 +166,12 @@ impl Client {
             };
             self.opened(&response, &mut open, asked).await;
             let Some(open) = open.as_mut() else { continue };
-            match self.read(response, open, &mark, departs).await {
+            match self.read(response, open, mark, departs).await {
                 Read::Told => {
                     self.told += 1;
                     self.steps.reach(Step::Answered).await;
                     if self.dice.random_bool(0.4) {
-                        self.look_again(&mark, prompt, &open.turn).await;
+                        self.look_again(mark, prompt, &open.turn).await;
                     }
                     return Sent::Over;
                 }

@@ -1,6 +1,8 @@
 //! What was seen during a run, in the order in which it was seen.
 
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 /// One observation.
 #[derive(Debug, Clone, PartialEq)]
@@ -47,6 +49,15 @@ pub(crate) enum Seen {
     Owners(Vec<Owner>),
     /// So many containers of the pool existed at one moment.
     Containers(Vec<String>),
+    /// A fault has struck. It is nothing wrong; it is what people look for.
+    Struck(String),
+    /// The model was asked for an answer to this prompt, so often by each `claude`, by the CLI's
+    /// session.
+    Asked {
+        prompt: String,
+        most: usize,
+        by: BTreeMap<String, usize>,
+    },
     /// After the end of everything this was still there.
     Left(String),
     /// Something has not happened in time.
@@ -76,20 +87,31 @@ pub(crate) struct Owner {
 pub(crate) struct Mark(pub(crate) usize);
 
 /// Where everybody writes down what they see.
-#[derive(Debug, Clone, Default)]
-pub(crate) struct Notebook(Arc<Mutex<Vec<Seen>>>);
+#[derive(Debug, Clone)]
+pub(crate) struct Notebook {
+    began: Instant,
+    all: Arc<Mutex<Vec<(Duration, Seen)>>>,
+}
 
 impl Notebook {
+    /// An empty one, whose clock begins now.
+    pub(crate) fn begin() -> Self {
+        Self {
+            began: Instant::now(),
+            all: Arc::default(),
+        }
+    }
+
     /// Writes it down.
     pub(crate) fn note(&self, seen: Seen) {
-        self.lock().push(seen);
+        self.lock().push((self.began.elapsed(), seen));
     }
 
     /// Writes it down unless it stands there already.
     pub(crate) fn note_once(&self, seen: Seen) {
         let mut all = self.lock();
-        if !all.contains(&seen) {
-            all.push(seen);
+        if !all.iter().any(|(_, noted)| *noted == seen) {
+            all.push((self.began.elapsed(), seen));
         }
     }
 
@@ -102,15 +124,26 @@ impl Notebook {
     pub(crate) fn lives(&self, mark: Mark) -> usize {
         let all = self.lock();
         let before = all.iter().take(mark.0);
-        before.filter(|seen| matches!(seen, Seen::Emptied)).count()
+        before
+            .filter(|(_, seen)| matches!(seen, Seen::Emptied))
+            .count()
     }
 
     /// Everything so far.
     pub(crate) fn all(&self) -> Vec<Seen> {
-        self.lock().clone()
+        self.lock().iter().map(|(_, seen)| seen.clone()).collect()
     }
 
-    fn lock(&self) -> MutexGuard<'_, Vec<Seen>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    /// Everything so far, for people: a line each, with the seconds since the beginning.
+    pub(crate) fn to_text(&self) -> String {
+        let all = self.lock();
+        let lines = all
+            .iter()
+            .map(|(at, seen)| format!("{:8.3} {seen:?}\n", at.as_secs_f64()));
+        lines.collect()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Vec<(Duration, Seen)>> {
+        self.all.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

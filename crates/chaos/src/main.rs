@@ -3,8 +3,10 @@
 
 mod client;
 mod docker;
+mod endings;
 mod gateway;
 mod history;
+mod lives;
 mod outcome;
 mod parts;
 mod patience;
@@ -51,6 +53,9 @@ struct Arguments {
     /// Gateways on one Redis.
     #[arg(long, default_value_t = 1, value_name = "COUNT", value_parser = clap::value_parser!(u64).range(1..=3))]
     gateways: u64,
+    /// Keep logs and history also of runs without a violation.
+    #[arg(long)]
+    keep: bool,
     /// Stop after so many runs with a violation.
     #[arg(long, value_name = "COUNT")]
     max_failures: Option<u64>,
@@ -114,7 +119,7 @@ async fn all(arguments: &Arguments) -> Result<ExitCode> {
     for seed in (first..).take(usize::try_from(arguments.runs)?) {
         let gateways = usize::try_from(arguments.gateways)?;
         let plan = Plan::new(seed, wanted.runtime(seed), gateways);
-        let run = one(&surroundings, &plan).await?;
+        let run = one(&surroundings, &plan, arguments.keep).await?;
         totals.add(&run);
         failures += u64::from(!run.violations.is_empty());
         if arguments.max_failures.is_some_and(|most| failures >= most) {
@@ -138,7 +143,7 @@ async fn all(arguments: &Arguments) -> Result<ExitCode> {
 }
 
 /// Runs it, says a line about it, and more when something was violated.
-async fn one(surroundings: &Surroundings, plan: &Plan) -> Result<Run> {
+async fn one(surroundings: &Surroundings, plan: &Plan, keep: bool) -> Result<Run> {
     let began = Instant::now();
     // Short: a Unix socket's path has 107 bytes.
     let dir = tempfile::Builder::new().prefix("ccpc-").tempdir();
@@ -158,6 +163,8 @@ async fn one(surroundings: &Surroundings, plan: &Plan) -> Result<Run> {
         for violation in &run.violations {
             eprintln!("  VIOLATION {violation}");
         }
+    }
+    if keep || !run.violations.is_empty() {
         eprintln!("  logs are kept in {}", dir.keep().display());
     }
     Ok(run)

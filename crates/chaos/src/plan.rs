@@ -128,10 +128,10 @@ impl Plan {
     /// The same arguments give the same plan.
     pub(crate) fn new(seed: u64, runtime: Runtime, gateways: usize) -> Self {
         let mut dice = SmallRng::seed_from_u64(seed);
-        let max_total = dice.random_range(2..=5);
+        let max_total = [2, 3, 3, 4, 4, 5][dice.random_range(0..6)];
         let min_warm = dice.random_range(1..=2);
         let durable = dice.random_bool(0.7);
-        let count = dice.random_range(3..=5);
+        let count = dice.random_range(2..=4);
         let scripts: Vec<Script> = (1..=count).map(|n| script(&mut dice, n)).collect();
         let prompts = scripts.iter().map(|script| script.prompts.len()).sum();
         let faults = (0..dice.random_range(2..=5))
@@ -150,6 +150,22 @@ impl Plan {
     }
 }
 
+impl Plan {
+    /// Every prompt, with the mark by which it is known.
+    pub(crate) fn prompts(&self) -> impl Iterator<Item = (String, Prompt)> {
+        self.scripts.iter().flat_map(Script::prompts)
+    }
+}
+
+impl Script {
+    /// Its prompts, with their marks, in order.
+    pub(crate) fn prompts(&self) -> impl Iterator<Item = (String, Prompt)> {
+        let mark = |n| format!("{}-{n}", self.session);
+        let prompts = self.prompts.iter().enumerate();
+        prompts.map(move |(n, prompt)| (mark(n), *prompt))
+    }
+}
+
 fn script(dice: &mut SmallRng, n: usize) -> Script {
     let prompts = (0..dice.random_range(1..=3)).map(|_| match dice.random_range(0..10) {
         0..3 => Prompt::Short,
@@ -161,8 +177,9 @@ fn script(dice: &mut SmallRng, n: usize) -> Script {
         session: format!("s{n}"),
         prompts: prompts.collect(),
         departs: match dice.random_range(0..12) {
-            0 => Some(Departs::InClaim),
-            1 => Some(Departs::InTurn),
+            // Somebody stays.
+            0 if n > 1 => Some(Departs::InClaim),
+            1 if n > 1 => Some(Departs::InTurn),
             _ => None,
         },
     }
@@ -218,6 +235,14 @@ impl Prompt {
         let tool = format!(r#"{{"toolUse":{{"name":"Bash","input":{input}}}}}"#);
         let text = self.answer(mark);
         format!(r#"[{tool},{{"text":"{text}","delayMs":50}}]"#)
+    }
+
+    /// How often the model is asked when nothing goes wrong.
+    pub(crate) fn requests(self) -> usize {
+        match self {
+            Self::Short | Self::Slow => 1,
+            Self::Tool | Self::Leftover => 2,
+        }
     }
 
     /// The text of the turn when nothing goes wrong.

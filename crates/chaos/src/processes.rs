@@ -9,6 +9,8 @@ use nix::unistd::Pid;
 /// In the environment of everything that a pool of ours starts, with the run's name.
 pub(crate) const MARK: &str = "CCPOOL_CHAOS";
 
+const WRAPPER: &str = "ccpool-wrapper";
+
 /// The processes of one run.
 #[derive(Debug, Clone)]
 pub(crate) struct Processes {
@@ -20,6 +22,7 @@ pub(crate) struct Processes {
 pub(crate) struct Process {
     pub(crate) pid: Pid,
     pub(crate) name: String,
+    parent: Pid,
 }
 
 impl Processes {
@@ -37,7 +40,11 @@ impl Processes {
 
     /// The wrappers: one for each container.
     pub(crate) fn wrappers(&self) -> Vec<Process> {
-        self.living(|name| name == "ccpool-wrapper")
+        let found = self.living(|name| name == WRAPPER);
+        let is_wrapper = |pid| found.iter().any(|other| other.pid == pid);
+        // What a wrapper has just forked looks like a wrapper until its own program is loaded.
+        let own = found.iter().filter(|process| !is_wrapper(process.parent));
+        own.cloned().collect()
     }
 
     /// Every `claude`.
@@ -52,10 +59,11 @@ impl Processes {
         let pids = entries.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok());
         let mut found: Vec<Process> = pids
             .filter_map(|pid| {
-                let name = living(pid).filter(|name| named(name))?;
+                let (name, parent) = living(pid).filter(|(name, _)| named(name))?;
                 let environment = std::fs::read(of(pid, "environ")).ok()?;
                 let pid = Pid::from_raw(pid);
-                holds(&environment, self.mark.as_bytes()).then_some(Process { pid, name })
+                let process = Process { pid, name, parent };
+                holds(&environment, self.mark.as_bytes()).then_some(process)
             })
             .collect();
         found.sort_by_key(|process| process.pid);
@@ -66,7 +74,7 @@ impl Processes {
 impl Process {
     /// It has not ended meanwhile.
     pub(crate) fn lives(&self) -> bool {
-        living(self.pid.as_raw()).is_some_and(|name| name == self.name)
+        living(self.pid.as_raw()).is_some_and(|(name, _)| name == self.name)
     }
 
     /// SIGKILL. One that has just ended by itself is fine too.
@@ -75,13 +83,16 @@ impl Process {
     }
 }
 
-/// Its name, if it is there and no zombie.
-fn living(pid: i32) -> Option<String> {
+/// Its name and its parent, if it is there and no zombie.
+fn living(pid: i32) -> Option<(String, Pid)> {
     let stat = std::fs::read_to_string(of(pid, "stat")).ok()?;
     let (head, tail) = stat.rsplit_once(") ")?;
     let (_, name) = head.split_once('(')?;
-    let ended = tail.starts_with(['Z', 'X']);
-    (!ended).then(|| name.to_owned())
+    let (state, rest) = tail.split_once(' ')?;
+    let (parent, _) = rest.split_once(' ')?;
+    let parent = Pid::from_raw(parent.parse().ok()?);
+    let ended = matches!(state, "Z" | "X");
+    (!ended).then(|| (name.to_owned(), parent))
 }
 
 fn holds(environment: &[u8], mark: &[u8]) -> bool {

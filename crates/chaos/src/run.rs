@@ -1,5 +1,6 @@
 //! One run: sets everything up, lets the load and the faults go, ends all of it, and judges.
 
+use std::collections::BTreeMap;
 use std::future::ready;
 use std::net::{IpAddr, SocketAddr};
 use std::path::Path;
@@ -60,7 +61,7 @@ impl Surroundings {
             processes: Processes::of(&name),
             prefix: (plan.runtime == Runtime::Docker).then(|| prefix.clone()),
         };
-        let notebook = Notebook::default();
+        let notebook = Notebook::begin();
         let model = ScriptedModel::start(SocketAddr::new(self.host(plan)?, 0)).await?;
         let stage = self.stage(plan, dir, &name, &model, &notebook);
         let acted = match stage.await {
@@ -76,7 +77,10 @@ impl Surroundings {
             (0, 0)
         });
         sweep.everything().await;
+        note_what_was_asked(plan, &model, &notebook);
         model.shutdown().await;
+        // Beside the logs, for whoever looks for the cause. It is no loss when it cannot be kept.
+        let _ = std::fs::write(dir.join("history"), notebook.to_text());
         Ok(Run {
             seed: plan.seed,
             faults,
@@ -147,7 +151,7 @@ impl Surroundings {
                 "claimTimeoutMs": 4000,
             },
             "timeouts": {
-                "idleMs": 2500,
+                "idleMs": 2000,
                 "healthIntervalMs": 500,
                 "startupMs": 20_000,
                 "stallMs": 8000,
@@ -171,6 +175,27 @@ impl Surroundings {
             }
         }
         config
+    }
+}
+
+/// How often the model was asked for each prompt.
+fn note_what_was_asked(plan: &Plan, model: &ScriptedModel, notebook: &Notebook) {
+    let requests = model.requests();
+    for (mark, prompt) in plan.prompts() {
+        let text = prompt.text(&mark);
+        let mut by = BTreeMap::new();
+        let asked = requests
+            .iter()
+            .filter(|request| request.stream && request.last_user_text.contains(&text));
+        for request in asked {
+            *by.entry(request.session_id.clone().unwrap_or_default())
+                .or_default() += 1;
+        }
+        notebook.note(Seen::Asked {
+            prompt: mark,
+            most: prompt.requests(),
+            by,
+        });
     }
 }
 

@@ -3,7 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
-use crate::history::{Ending, Mark, Seen};
+use crate::endings::{ended_again, terminals};
+use crate::history::{Mark, Seen};
+use crate::lives::Lives;
 
 /// What was violated.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -44,29 +46,11 @@ pub(crate) fn judge(history: &[Seen], max_total: usize) -> Vec<Violation> {
     let lives = Lives::of(history);
     let mut found = lost_prompts(history, &lives);
     found.extend(terminals(history, &lives));
+    found.extend(ended_again(history, &lives));
     found.extend(owners(history));
+    found.extend(asked(history, &lives));
     found.extend(the_rest(history, max_total));
     found
-}
-
-/// The lives of Redis: each ends when it loses everything.
-struct Lives(Vec<usize>);
-
-impl Lives {
-    fn of(history: &[Seen]) -> Self {
-        let emptied = history.iter().enumerate();
-        let emptied = emptied.filter(|(_, seen)| matches!(seen, Seen::Emptied));
-        Self(emptied.map(|(at, _)| at).collect())
-    }
-
-    /// In which life this place of the history lies.
-    fn at(&self, mark: Mark) -> usize {
-        self.0.partition_point(|emptied| *emptied < mark.0)
-    }
-
-    fn last(&self) -> usize {
-        self.0.len()
-    }
 }
 
 fn lost_prompts(history: &[Seen], lives: &Lives) -> Vec<Violation> {
@@ -107,6 +91,8 @@ fn lost_prompts(history: &[Seen], lives: &Lives) -> Vec<Violation> {
             | Seen::Emptied
             | Seen::Owners(_)
             | Seen::Containers(_)
+            | Seen::Struck(_)
+            | Seen::Asked { .. }
             | Seen::Left(_)
             | Seen::Hung(_)
             | Seen::Broken(_) => {}
@@ -114,84 +100,6 @@ fn lost_prompts(history: &[Seen], lives: &Lives) -> Vec<Violation> {
     }
     for (turn, (session, _)) in open {
         lost(session, turn, "its client was told nothing until the end");
-    }
-    found
-}
-
-/// What is known of a turn's endings in one life of Redis.
-#[derive(Default)]
-struct Endings<'a> {
-    session: &'a str,
-    in_redis: BTreeSet<&'a Ending>,
-    told: BTreeSet<&'a Ending>,
-}
-
-fn terminals(history: &[Seen], lives: &Lives) -> Vec<Violation> {
-    let mut turns: BTreeMap<(usize, &str), Endings<'_>> = BTreeMap::new();
-    for (at, seen) in history.iter().enumerate() {
-        match seen {
-            Seen::Accepted {
-                session,
-                turn,
-                asked,
-            }
-            | Seen::Held {
-                session,
-                turn,
-                asked,
-            } => {
-                turns.entry((lives.at(*asked), turn)).or_default().session = session;
-            }
-            Seen::Terminal {
-                session,
-                turn,
-                ending,
-                asked,
-            } => {
-                let endings = turns.entry((lives.at(*asked), turn)).or_default();
-                endings.session = session;
-                endings.in_redis.insert(ending);
-            }
-            Seen::Answered { turn, ending, .. } => {
-                // Of a turn of an earlier life nothing is in Redis, so nothing can be compared.
-                if let Some(endings) = turns.get_mut(&(lives.at(Mark(at)), turn.as_str())) {
-                    endings.told.insert(ending);
-                }
-            }
-            Seen::Forgotten { .. }
-            | Seen::GaveUp { .. }
-            | Seen::Departed { .. }
-            | Seen::Emptied
-            | Seen::Owners(_)
-            | Seen::Containers(_)
-            | Seen::Left(_)
-            | Seen::Hung(_)
-            | Seen::Broken(_) => {}
-        }
-    }
-    let mut found = Vec::new();
-    for ((life, turn), endings) in turns {
-        let session = endings.session;
-        let all: BTreeSet<_> = endings.in_redis.union(&endings.told).collect();
-        if all.len() > 1 {
-            let (in_redis, told) = (&endings.in_redis, &endings.told);
-            found.push(Violation {
-                kind: Kind::DoubleTerminal,
-                what: format!(
-                    "turn {turn} of {session}: in Redis {in_redis:?}, clients saw {told:?}"
-                ),
-            });
-        }
-        // What Redis has lost cannot be asked for.
-        if endings.in_redis.is_empty() && life == lives.last() {
-            found.push(Violation {
-                kind: Kind::MissingTerminal,
-                what: format!(
-                    "turn {turn} of {session}: none in Redis; clients saw {:?}",
-                    endings.told
-                ),
-            });
-        }
     }
     found
 }
@@ -220,6 +128,32 @@ fn owners(history: &[Seen]) -> Vec<Violation> {
     twice.into_iter().map(violation).collect()
 }
 
+/// Who is asked by two has two owners. A Redis that forgets that a prompt was taken makes it a new
+/// one when it is sent again, so then nothing can be said.
+fn asked(history: &[Seen], lives: &Lives) -> Vec<Violation> {
+    let mut found = Vec::new();
+    for seen in history {
+        let Seen::Asked { prompt, most, by } = seen else {
+            continue;
+        };
+        if lives.last() > 0 {
+            continue;
+        }
+        if by.len() > 1 {
+            found.push(Violation {
+                kind: Kind::DoubleOwner,
+                what: format!("the prompt {prompt} was worked on by {:?}", by.keys()),
+            });
+        }
+        let often = by.iter().filter(|(_, times)| *times > most);
+        found.extend(often.map(|(claude, times)| Violation {
+            kind: Kind::Broken,
+            what: format!("{claude} asked {times} times for an answer to {prompt}"),
+        }));
+    }
+    found
+}
+
 fn the_rest(history: &[Seen], max_total: usize) -> Vec<Violation> {
     let mut found = Vec::new();
     let mut most: Option<&Vec<String>> = None;
@@ -242,6 +176,8 @@ fn the_rest(history: &[Seen], max_total: usize) -> Vec<Violation> {
             | Seen::Held { .. }
             | Seen::Terminal { .. }
             | Seen::Emptied
+            | Seen::Struck(_)
+            | Seen::Asked { .. }
             | Seen::Owners(_) => continue,
         };
         found.push(Violation {
@@ -260,7 +196,7 @@ fn the_rest(history: &[Seen], max_total: usize) -> Vec<Violation> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::history::Owner;
+    use crate::history::{Ending, Owner};
 
     fn accepted(turn: &str, asked: usize) -> Seen {
         Seen::Accepted {
@@ -385,6 +321,21 @@ mod tests {
     }
 
     #[test]
+    fn a_turn_that_ended_does_not_end_again_in_an_emptied_redis() {
+        let again = |kind| {
+            [
+                accepted("t1", 0),
+                terminal("t1", "completed", 9, 1),
+                answered("t1", "completed", 9),
+                Seen::Emptied,
+                terminal("t1", kind, 4, 4),
+            ]
+        };
+        assert_eq!(kinds(&again("interrupted")), [Kind::DoubleTerminal]);
+        assert_eq!(kinds(&again("completed")), []);
+    }
+
+    #[test]
     fn a_turn_without_an_ending_in_redis_is_missing_one() {
         let told = [accepted("t1", 0), answered("t1", "container_lost", 4)];
         assert_eq!(kinds(&told), [Kind::MissingTerminal]);
@@ -408,6 +359,19 @@ mod tests {
             kinds(&[one("a", "s1"), one("a", "s2")]),
             [Kind::DoubleOwner]
         );
+    }
+
+    #[test]
+    fn a_prompt_is_worked_on_once() {
+        let asked = |by: &[(&str, usize)]| Seen::Asked {
+            prompt: "s1-0".to_owned(),
+            most: 1,
+            by: by.iter().map(|(who, n)| ((*who).to_owned(), *n)).collect(),
+        };
+        assert_eq!(kinds(&[asked(&[("a", 1)])]), []);
+        assert_eq!(kinds(&[asked(&[("a", 1), ("b", 1)])]), [Kind::DoubleOwner]);
+        assert_eq!(kinds(&[asked(&[("a", 2)])]), [Kind::Broken]);
+        assert_eq!(kinds(&[Seen::Emptied, asked(&[("a", 2), ("b", 1)])]), []);
     }
 
     #[test]
