@@ -53,7 +53,7 @@ pub(crate) fn terminals(history: &[Seen], lives: &Lives) -> Vec<Violation> {
             | Seen::Emptied
             | Seen::Owners(_)
             | Seen::Containers(_)
-            | Seen::Struck(_)
+            | Seen::Happened(_)
             | Seen::Asked { .. }
             | Seen::Left(_)
             | Seen::Hung(_)
@@ -125,7 +125,7 @@ pub(crate) fn ended_again(history: &[Seen], lives: &Lives) -> Vec<Violation> {
             | Seen::Emptied
             | Seen::Owners(_)
             | Seen::Containers(_)
-            | Seen::Struck(_)
+            | Seen::Happened(_)
             | Seen::Asked { .. }
             | Seen::Left(_)
             | Seen::Hung(_)

@@ -49,8 +49,8 @@ pub(crate) enum Seen {
     Owners(Vec<Owner>),
     /// So many containers of the pool existed at one moment.
     Containers(Vec<String>),
-    /// A fault has struck. It is nothing wrong; it is what people look for.
-    Struck(String),
+    /// A fault has struck, or a part of the run is over: nothing wrong, but what people look for.
+    Happened(String),
     /// The model was asked for an answer to this prompt, so often by each `claude`, by the CLI's
     /// session.
     Asked {

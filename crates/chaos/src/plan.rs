@@ -134,7 +134,7 @@ impl Plan {
         let count = dice.random_range(2..=4);
         let scripts: Vec<Script> = (1..=count).map(|n| script(&mut dice, n)).collect();
         let prompts = scripts.iter().map(|script| script.prompts.len()).sum();
-        let faults = (0..dice.random_range(2..=5))
+        let faults = (0..dice.random_range(3..=6))
             .map(|_| fault(&mut dice, runtime, count, prompts))
             .collect();
         Self {

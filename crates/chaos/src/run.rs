@@ -226,7 +226,9 @@ impl Stage {
         drop(steps);
         let strikes = strike::all(Arc::clone(&self.targets), due);
         let (faults, turns) = tokio::join!(strikes, load.join_all());
+        self.happened("the load is over");
         self.settle(plan).await;
+        self.happened("every turn has ended");
         let gateways = self.targets.gateways.iter();
         let stops = gateways.map(async |gateway| {
             if let Err(error) = gateway.lock().await.stop().await {
@@ -234,6 +236,7 @@ impl Stage {
             }
         });
         join_all(stops).await;
+        self.happened("the gateways have stopped");
         stop.cancel();
         witnesses.join_all().await;
         self.note_what_is_left().await;
@@ -272,6 +275,10 @@ impl Stage {
             told: 0,
         };
         (1..).zip(&plan.scripts).map(client).collect()
+    }
+
+    fn happened(&self, what: &str) {
+        self.notebook.note(Seen::Happened(what.to_owned()));
     }
 
     /// Turns that nobody waits for end too.

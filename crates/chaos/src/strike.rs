@@ -36,7 +36,7 @@ pub(crate) async fn all(targets: Arc<Targets>, mut due: mpsc::UnboundedReceiver<
     while let Some((fault, struck)) = due.recv().await {
         count += 1;
         let targets = Arc::clone(&targets);
-        targets.notebook.note(Seen::Struck(format!("{fault:?}")));
+        targets.notebook.note(Seen::Happened(format!("{fault:?}")));
         strikes.spawn(async move {
             if let Err(error) = targets.strike(fault, struck).await {
                 let broken = format!("the fault {fault:?} could not be mended: {error:#}");

@@ -91,7 +91,7 @@ fn lost_prompts(history: &[Seen], lives: &Lives) -> Vec<Violation> {
             | Seen::Emptied
             | Seen::Owners(_)
             | Seen::Containers(_)
-            | Seen::Struck(_)
+            | Seen::Happened(_)
             | Seen::Asked { .. }
             | Seen::Left(_)
             | Seen::Hung(_)
@@ -176,7 +176,7 @@ fn the_rest(history: &[Seen], max_total: usize) -> Vec<Violation> {
             | Seen::Held { .. }
             | Seen::Terminal { .. }
             | Seen::Emptied
-            | Seen::Struck(_)
+            | Seen::Happened(_)
             | Seen::Asked { .. }
             | Seen::Owners(_) => continue,
         };
