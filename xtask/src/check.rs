@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Result, bail};
 use clap::Args;
 
+use crate::chaos;
 use crate::invocation;
 use crate::progress::{Step, say, warn};
 use crate::setup::{Needs, Parts, program};
@@ -103,7 +104,12 @@ impl Checks<'_> {
             return Ok(Some(failed));
         }
         let examples = self.cargo(&["test", "--workspace", "--doc"]);
-        self.check("documentation's examples", examples, Some(counts))
+        let name = "documentation's examples";
+        if let Some(failed) = self.check(name, examples, Some(counts))? {
+            return Ok(Some(failed));
+        }
+        let chaos = chaos::short(self.workspace, self.parts);
+        self.check("chaos", chaos, None)
     }
 
     /// Licences, bans and sources need no network; advisories need their database.

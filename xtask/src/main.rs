@@ -1,8 +1,9 @@
-//! Set-up, checks, demo and benchmark: `cargo xtask bench|demo|fuzz|image|setup|test`.
+//! Set-up, checks, demo and benchmark: `cargo xtask bench|chaos|demo|fuzz|image|setup|test`.
 //!
 //! Progress goes to stderr; stdout carries results only.
 
 mod bench;
+mod chaos;
 mod check;
 mod cleanup;
 mod daemon;
@@ -20,6 +21,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 
 use crate::bench::BenchArguments;
+use crate::chaos::ChaosArguments;
 use crate::check::TestArguments;
 use crate::demo::DemoArguments;
 use crate::fuzz::FuzzArguments;
@@ -37,6 +39,8 @@ struct Arguments {
 enum Command {
     /// Measure the whole system beside its alternatives; prints a table, or one JSON object.
     Bench(BenchArguments),
+    /// Kill, freeze and cut off every part of a running pool; counts what must not happen.
+    Chaos(ChaosArguments),
     /// Throw bytes at everything that takes bytes from outside; the kept corpus first.
     Fuzz(FuzzArguments),
     /// Build the agent's container image with what it needs; prints its tag.
@@ -81,6 +85,7 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
             Ok(ExitCode::SUCCESS)
         }
         Command::Bench(arguments) => bench::run(&workspace, &arguments),
+        Command::Chaos(arguments) => chaos::run(&workspace, &arguments),
         Command::Test(arguments) => check::run(&workspace, &arguments),
     }
 }
