@@ -50,9 +50,9 @@ struct Arguments {
     /// Where containers run. With `mixed` every fourth seed is Docker's, if there is an image.
     #[arg(long, value_enum, default_value_t = Where::Mixed)]
     runtime: Where,
-    /// Gateways on one Redis.
-    #[arg(long, default_value_t = 1, value_name = "COUNT", value_parser = clap::value_parser!(u64).range(1..=3))]
-    gateways: u64,
+    /// Gateways on one Redis; 1 to 3 by the seed if left out.
+    #[arg(long, value_name = "COUNT", value_parser = clap::value_parser!(u64).range(1..=3))]
+    gateways: Option<u64>,
     /// Keep logs and history also of runs without a violation.
     #[arg(long)]
     keep: bool,
@@ -117,7 +117,7 @@ async fn all(arguments: &Arguments) -> Result<ExitCode> {
     let mut totals = Totals::default();
     let mut failures = 0;
     for seed in (first..).take(usize::try_from(arguments.runs)?) {
-        let gateways = usize::try_from(arguments.gateways)?;
+        let gateways = usize::try_from(arguments.gateways.unwrap_or(1 + seed % 3))?;
         let plan = Plan::new(seed, wanted.runtime(seed), gateways);
         let run = one(&surroundings, &plan, arguments.keep).await?;
         totals.add(&run);
