@@ -54,6 +54,8 @@ mod hub;
 mod identity;
 mod info;
 mod launch;
+mod listener;
+mod pace;
 mod password;
 mod pool;
 mod program_path;

@@ -1,5 +1,6 @@
 //! The shared state in Redis: short commands over one multiplexed connection that fails at once
-//! when Redis is away, long reads over pooled ones so that they hold nobody up.
+//! when Redis is away, looks at all containers over another one, and long reads over pooled ones, so
+//! that they hold nobody up.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -25,12 +26,16 @@ use crate::standing::Fence;
 pub(super) const RESPONSE_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long connecting may take.
 const CONNECTION_TIMEOUT: Duration = Duration::from_secs(1);
+/// Keys that are read in one go.
+const AT_ONCE: usize = 64;
 /// Connections for long reads.
 const BULK_CONNECTIONS: usize = 4;
 
 /// The real store.
 pub struct RedisStore {
     commands: ConnectionManager,
+    /// For reading all containers: commands do not queue up behind that.
+    looks: ConnectionManager,
     pub(super) bulk: deadpool_redis::Pool,
     pub(super) keys: Keys,
     pub(super) scripts: Scripts,
@@ -55,7 +60,8 @@ impl RedisStore {
             .set_connection_timeout(Some(CONNECTION_TIMEOUT))
             .set_response_timeout(Some(RESPONSE_TIMEOUT));
         let client = redis::Client::open(info.clone())?;
-        let commands = ConnectionManager::new_with_config(client, config).await?;
+        let commands = ConnectionManager::new_with_config(client.clone(), config.clone()).await?;
+        let looks = ConnectionManager::new_with_config(client, config).await?;
         let db = info.redis_settings().db();
         let bulk = deadpool_redis::Manager::new(info)?;
         let bulk = deadpool_redis::Pool::builder(bulk)
@@ -64,6 +70,7 @@ impl RedisStore {
             .map_err(|error| StoreError::Broken(error.to_string()))?;
         Ok(Self {
             commands,
+            looks,
             bulk,
             keys,
             scripts: Scripts::default(),
@@ -86,7 +93,7 @@ impl RedisStore {
         keys: impl IntoIterator<Item = String>,
     ) -> Result<Vec<HashMap<String, String>>, StoreError> {
         let commands = keys.into_iter().map(redis::Cmd::hgetall).collect();
-        spoilt::each(self.commands(), commands, HashMap::new()).await
+        self.read(commands, HashMap::new()).await
     }
 
     async fn lengths(
@@ -95,7 +102,22 @@ impl RedisStore {
     ) -> Result<Vec<usize>, StoreError> {
         let commands = lists.into_iter().map(redis::Cmd::llen).collect();
         // To one that is none nothing can be delivered.
-        spoilt::each(self.commands(), commands, 1).await
+        self.read(commands, 1).await
+    }
+
+    /// A few at a time: Redis carries out what lies before it of one connection in one go, and
+    /// others wait for it.
+    async fn read<T: redis::FromRedisValue + Clone>(
+        &self,
+        commands: Vec<redis::Cmd>,
+        instead: T,
+    ) -> Result<Vec<T>, StoreError> {
+        let mut answers = Vec::with_capacity(commands.len());
+        for some in commands.chunks(AT_ONCE) {
+            let some = spoilt::each(self.looks.clone(), some, instead.clone());
+            answers.extend(some.await?);
+        }
+        Ok(answers)
     }
 
     /// What is not there may have been lost.
@@ -181,7 +203,8 @@ impl Store for RedisStore {
     }
 
     async fn containers(&self) -> Result<Vec<Container>, StoreError> {
-        let ids: Vec<String> = self.commands().smembers(self.keys.containers()).await?;
+        let mut looks = self.looks.clone();
+        let ids: Vec<String> = looks.smembers(self.keys.containers()).await?;
         let ids: Vec<ContainerId> = ids
             .into_iter()
             .filter_map(|id| ContainerId::new(id).ok())
