@@ -11,8 +11,8 @@ use tokio::time::Instant;
 /// A look that takes no longer needs no rest.
 const SHORT: Duration = Duration::from_millis(10);
 /// How many times as long the rest is as what a look takes beyond that: with many containers looks
-/// take a quarter of the time.
-const REST: u32 = 3;
+/// take a tenth of the time of each gateway, as long as the rest is not cut short.
+const REST: u32 = 9;
 /// Longest rest.
 const LONGEST: Duration = Duration::from_secs(1);
 
@@ -69,13 +69,13 @@ mod tests {
         assert_eq!(pace.due(), None);
         pace.ask();
         pace.ask();
-        assert_eq!(pace.due(), Some(start + ms * 90));
-        assert!(!pace.is_due(start + ms * 89) && pace.is_due(start + ms * 90));
-        pace.looked(start + ms * 90, start + ms * 5090);
+        assert_eq!(pace.due(), Some(start + ms * 210));
+        assert!(!pace.is_due(start + ms * 209) && pace.is_due(start + ms * 210));
+        pace.looked(start + ms * 210, start + ms * 5210);
         pace.ask();
-        assert_eq!(pace.due(), Some(start + ms * 6090), "it has an end");
-        pace.looked(start + ms * 6090, start + ms * 6095);
+        assert_eq!(pace.due(), Some(start + ms * 6210), "it has an end");
+        pace.looked(start + ms * 6210, start + ms * 6215);
         pace.ask();
-        assert!(pace.is_due(start + ms * 6095), "a short one needs none");
+        assert!(pace.is_due(start + ms * 6215), "a short one needs none");
     }
 }

@@ -26,8 +26,8 @@ use crate::standing::Fence;
 pub(super) const RESPONSE_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long connecting may take.
 const CONNECTION_TIMEOUT: Duration = Duration::from_secs(1);
-/// Keys that are read in one go.
-const AT_ONCE: usize = 64;
+/// Containers that are read in one go.
+const AT_ONCE: usize = 32;
 /// Connections for long reads.
 const BULK_CONNECTIONS: usize = 4;
 
@@ -93,7 +93,7 @@ impl RedisStore {
         keys: impl IntoIterator<Item = String>,
     ) -> Result<Vec<HashMap<String, String>>, StoreError> {
         let commands = keys.into_iter().map(redis::Cmd::hgetall).collect();
-        self.read(commands, HashMap::new()).await
+        spoilt::each(self.looks.clone(), commands, HashMap::new()).await
     }
 
     async fn lengths(
@@ -102,22 +102,38 @@ impl RedisStore {
     ) -> Result<Vec<usize>, StoreError> {
         let commands = lists.into_iter().map(redis::Cmd::llen).collect();
         // To one that is none nothing can be delivered.
-        self.read(commands, 1).await
+        spoilt::each(self.looks.clone(), commands, 1).await
     }
 
-    /// A few at a time: Redis carries out what lies before it of one connection in one go, and
-    /// others wait for it.
-    async fn read<T: redis::FromRedisValue + Clone>(
-        &self,
-        commands: Vec<redis::Cmd>,
-        instead: T,
-    ) -> Result<Vec<T>, StoreError> {
-        let mut answers = Vec::with_capacity(commands.len());
-        for some in commands.chunks(AT_ONCE) {
-            let some = spoilt::each(self.looks.clone(), some, instead.clone());
-            answers.extend(some.await?);
+    /// These containers, as far as they are there. Few at a time: Redis carries out what lies before it
+    /// of one connection in one go, and others wait for it.
+    async fn some(&self, ids: &[ContainerId]) -> Result<Vec<Container>, StoreError> {
+        // The report first: what it says of a claim the record says too by then.
+        let keys = ids.iter().flat_map(|id| {
+            let keys = self.keys.container(id);
+            [keys.report, keys.record]
+        });
+        let hashes = self.hashes(keys).await?;
+        let mut containers: Vec<Container> = ids
+            .iter()
+            .zip(hashes.chunks_exact(2))
+            .filter_map(|(id, pair)| Container::from_hashes(id.clone(), &pair[1], &pair[0]))
+            .collect();
+        let serving = || containers.iter().filter_map(|c| c.session.as_ref());
+        let states = self.hashes(serving().map(|s| self.keys.session(s).state));
+        let inboxes = self.lengths(
+            containers
+                .iter()
+                .filter(|c| c.session.is_some())
+                .map(|c| self.keys.container(&c.id).inbox),
+        );
+        let (states, inboxes) = tokio::try_join!(states, inboxes)?;
+        let with_session = containers.iter_mut().filter(|c| c.session.is_some());
+        for ((container, state), inbox) in with_session.zip(states).zip(inboxes) {
+            container.activity = Some(Activity::from_hash(&state));
+            container.undelivered = inbox == 0;
         }
-        Ok(answers)
+        Ok(containers)
     }
 
     /// What is not there may have been lost.
@@ -209,31 +225,11 @@ impl Store for RedisStore {
             .into_iter()
             .filter_map(|id| ContainerId::new(id).ok())
             .collect();
-        // The report first: what it says of a claim the record says too by then.
-        let keys = ids.iter().flat_map(|id| {
-            let keys = self.keys.container(id);
-            [keys.report, keys.record]
-        });
-        let hashes = self.hashes(keys).await?;
-        let mut containers: Vec<Container> = ids
-            .into_iter()
-            .zip(hashes.chunks_exact(2))
-            .filter_map(|(id, pair)| Container::from_hashes(id, &pair[1], &pair[0]))
-            .collect();
-        let serving = || containers.iter().filter_map(|c| c.session.as_ref());
-        let states = self.hashes(serving().map(|s| self.keys.session(s).state));
-        let inboxes = self.lengths(
-            containers
-                .iter()
-                .filter(|c| c.session.is_some())
-                .map(|c| self.keys.container(&c.id).inbox),
-        );
-        let (states, inboxes, ()) = tokio::try_join!(states, inboxes, self.unless_emptied())?;
-        let with_session = containers.iter_mut().filter(|c| c.session.is_some());
-        for ((container, state), inbox) in with_session.zip(states).zip(inboxes) {
-            container.activity = Some(Activity::from_hash(&state));
-            container.undelivered = inbox == 0;
+        let mut containers = Vec::with_capacity(ids.len());
+        for some in ids.chunks(AT_ONCE) {
+            containers.extend(self.some(some).await?);
         }
+        self.unless_emptied().await?;
         Ok(containers)
     }
 
@@ -391,6 +387,14 @@ impl Store for RedisStore {
             pipe.publish(self.keys.session(session).control, &word);
         }
         Ok(pipe.exec_async(&mut self.commands()).await?)
+    }
+
+    async fn serving(&self, session: &SessionId) -> Result<Option<ContainerId>, StoreError> {
+        let mut commands = self.commands();
+        let id: Option<String> = commands
+            .hget(self.keys.sessions(), session.as_str())
+            .await?;
+        Ok(id.and_then(|id| ContainerId::new(id).ok()))
     }
 
     async fn sessions(&self) -> Result<Vec<(SessionId, ContainerId)>, StoreError> {

@@ -10,14 +10,14 @@ use super::StoreError;
 /// must. One round trip, as long as none is spoilt.
 pub(super) async fn each<T: FromRedisValue + Clone>(
     mut connection: ConnectionManager,
-    commands: &[Cmd],
+    commands: Vec<Cmd>,
     instead: T,
 ) -> Result<Vec<T>, StoreError> {
     if commands.is_empty() {
         return Ok(Vec::new());
     }
     let mut pipe = redis::pipe();
-    for command in commands {
+    for command in &commands {
         pipe.add_command(command.clone());
     }
     let all: Result<Vec<T>, _> = pipe.query_async(&mut connection).await;
