@@ -11,6 +11,7 @@ mod gateway;
 mod machine;
 mod model;
 mod one_shot;
+mod pool;
 mod quiet;
 mod recipe;
 mod redis_hop;
@@ -30,6 +31,7 @@ use clap::{Parser, ValueEnum};
 use serde_json::json;
 use tokio::signal::unix::{SignalKind, signal};
 
+use crate::pool::Pooled;
 use crate::rounds::{Measured, Plan};
 use crate::site::Site;
 use crate::stream::{Extent, Streamed};
@@ -56,6 +58,9 @@ pub(crate) struct Arguments {
     /// Measure only this.
     #[arg(long)]
     only: Option<Part>,
+    /// Draw what thousands of sessions cost into this file, as SVG.
+    #[arg(long, value_name = "FILE")]
+    plot: Option<PathBuf>,
     /// Also measure what refilling the pool and a prompt right after the claim cost.
     #[arg(long)]
     diagnose: bool,
@@ -86,6 +91,8 @@ enum Part {
     Turns,
     /// What the stream carries, and interrupts.
     Stream,
+    /// Claims, refill, thousands of sessions, and claims without Redis.
+    Pool,
 }
 
 impl Arguments {
@@ -113,6 +120,13 @@ impl Arguments {
         }
     }
 
+    fn pool_extent(&self) -> pool::Extent {
+        match self.quick {
+            true => pool::Extent::quick(),
+            false => pool::Extent::usual(),
+        }
+    }
+
     fn plan(&self) -> Plan {
         let usual = if self.quick { 3 } else { 10 };
         Plan {
@@ -123,15 +137,23 @@ impl Arguments {
     }
 }
 
-#[tokio::main(flavor = "current_thread")]
-async fn main() -> ExitCode {
-    match run(&Arguments::parse()).await {
+fn main() -> ExitCode {
+    let done = match std::env::var(pool::ROLE) {
+        Ok(role) => pool::serve(&role),
+        Err(_) => begin(),
+    };
+    match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("error: {error:#}");
             ExitCode::FAILURE
         }
     }
+}
+
+#[tokio::main(flavor = "current_thread")]
+async fn begin() -> Result<()> {
+    run(&Arguments::parse()).await
 }
 
 async fn run(arguments: &Arguments) -> Result<()> {
@@ -151,8 +173,12 @@ async fn run(arguments: &Arguments) -> Result<()> {
         Err(error) => Err(site.with_logs(&error)),
     };
     let left = site.clear().await;
-    let (turns, streamed) = measured?;
+    let (turns, streamed, pooled) = measured?;
     left?;
+    if let (Some(file), Some(pooled)) = (&arguments.plot, &pooled) {
+        let drawn = std::fs::write(file, pool::svg(&pooled.crowd));
+        drawn.with_context(|| format!("cannot write {}", file.display()))?;
+    }
     if turns.as_ref().is_some_and(Measured::is_empty) {
         bail!("nothing was measured");
     }
@@ -162,12 +188,16 @@ async fn run(arguments: &Arguments) -> Result<()> {
         if let Some(streamed) = streamed {
             object["stream"] = streamed.to_json();
         }
+        if let Some(pooled) = &pooled {
+            object["pool"] = pooled.to_json();
+        }
         println!("{object}");
     } else {
         report.into_iter().for_each(|report| print!("{report}"));
         streamed
             .into_iter()
             .for_each(|streamed| print!("{streamed}"));
+        pooled.iter().for_each(|pooled| print!("{pooled}"));
     }
     Ok(())
 }
@@ -175,7 +205,11 @@ async fn run(arguments: &Arguments) -> Result<()> {
 async fn measure(
     arguments: &Arguments,
     site: &mut Site,
-) -> Result<(Option<Measured>, Option<Streamed>)> {
+) -> Result<(Option<Measured>, Option<Streamed>, Option<Pooled>)> {
+    let pooled = match arguments.wants(Part::Pool) {
+        true => Some(pool::measure(arguments, arguments.pool_extent(), site).await?),
+        false => None,
+    };
     let streamed = match arguments.wants(Part::Stream) {
         true => Some(stream::measure(arguments, arguments.extent(), site).await?),
         false => None,
@@ -184,5 +218,5 @@ async fn measure(
         true => Some(rounds::measure(arguments, site).await?),
         false => None,
     };
-    Ok((turns, streamed))
+    Ok((turns, streamed, pooled))
 }

@@ -3,6 +3,10 @@
 pub(crate) struct Samples(Vec<f64>);
 
 impl Samples {
+    pub(crate) fn of(values: Vec<f64>) -> Self {
+        Self(values)
+    }
+
     pub(crate) fn add(&mut self, value: f64) {
         self.0.push(value);
     }

@@ -36,7 +36,8 @@ impl Memory {
     }
 }
 
-fn resident(pid: u32) -> Result<u64> {
+/// Of a process, in bytes (VmRSS).
+pub(crate) fn resident(pid: u32) -> Result<u64> {
     let kilobytes = field(pid, "VmRSS:")?;
     let kilobytes = kilobytes.trim_end_matches("kB").trim();
     Ok(kilobytes.parse::<u64>()? * 1024)

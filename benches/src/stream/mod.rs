@@ -10,6 +10,9 @@ mod report;
 
 use anyhow::{Context, Result};
 
+pub(crate) use memory::resident;
+pub(crate) use reader::now_us;
+
 use crate::Arguments;
 use crate::samples::Samples;
 use crate::site::Site;

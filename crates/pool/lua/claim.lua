@@ -11,41 +11,42 @@
 -- Returns: {"ok", container, SHA-256 of its user's password or "", number of the claim}
 --          | {"live", container} | {"draining", container} | {"agent_limit", ticket}
 --          | {"none", ticket} | {"emptied"}
-local live = redis.call('HGET', KEYS[2], ARGV[1])
+local call = redis.call
+local live = call('HGET', KEYS[2], ARGV[1])
 if live then
   if ARGV[9] ~= '' then
-    redis.call('ZREM', KEYS[6], ARGV[9])
-    redis.call('HDEL', KEYS[7], ARGV[9])
+    call('ZREM', KEYS[6], ARGV[9])
+    call('HDEL', KEYS[7], ARGV[9])
   end
-  if redis.call('HGET', ARGV[4] .. live, 'state') == 'assigned' then
+  if call('HGET', ARGV[4] .. live, 'state') == 'assigned' then
     return {'live', live}
   end
   return {'draining', live}
 end
-local t = redis.call('TIME')
+local t = call('TIME')
 local now = t[1] * 1000 + math.floor(t[2] / 1000)
-local room = tonumber(ARGV[3]) - redis.call('SCARD', KEYS[3])
-local queue = redis.call('ZCARD', KEYS[6])
+local room = tonumber(ARGV[3]) - call('SCARD', KEYS[3])
+local queue = call('ZCARD', KEYS[6])
 
 -- How many containers those before this claim are owed. Tickets whose owner has gone are removed.
 local ahead = 0
 if queue > 0 then
   local rooms = {}
-  local ours = ARGV[9] ~= '' and redis.call('ZRANK', KEYS[6], ARGV[9])
-  local tickets = redis.call('ZRANGE', KEYS[6], 0, ours and ours - 1 or -1)
+  local ours = ARGV[9] ~= '' and call('ZRANK', KEYS[6], ARGV[9])
+  local tickets = call('ZRANGE', KEYS[6], 0, ours and ours - 1 or -1)
   if ours == 0 then
     tickets = {}
   end
   for _, ticket in ipairs(tickets) do
     local deadline, most, agent =
-      string.match(redis.call('HGET', KEYS[7], ticket) or '', '^(%d+) (%d+) (.*)$')
+      string.match(call('HGET', KEYS[7], ticket) or '', '^(%d+) (%d+) (.*)$')
     if not deadline or tonumber(deadline) < now then
-      redis.call('ZREM', KEYS[6], ticket)
-      redis.call('HDEL', KEYS[7], ticket)
+      call('ZREM', KEYS[6], ticket)
+      call('HDEL', KEYS[7], ticket)
       queue = queue - 1
     else
       rooms[agent] = rooms[agent]
-        or tonumber(most) - redis.call('SCARD', ARGV[11] .. agent)
+        or tonumber(most) - call('SCARD', ARGV[11] .. agent)
       if rooms[agent] > 0 then
         rooms[agent] = rooms[agent] - 1
         ahead = ahead + 1
@@ -56,18 +57,19 @@ if queue > 0 then
   room = rooms[ARGV[2]] or room
 end
 
+-- Nearly always the first one can be claimed.
 local function pick()
-  local from = 0
+  local from, some = 0, 1
   while true do
-    local ids = redis.call('ZRANGE', KEYS[1], from, from + 7)
+    local ids = call('ZRANGE', KEYS[1], from, from + some - 1)
     for _, id in ipairs(ids) do
       local record = ARGV[4] .. id
-      local said = redis.call('HMGET', record, 'state', 'aclHash')
+      local said = call('HMGET', record, 'state', 'aclHash')
       -- The report is the container's to write: whatever it holds, others can be claimed.
       local told = redis.pcall('HMGET', record .. ':report', 'heartbeat', 'session')
       local beat = type(told[1]) == 'string' and tonumber(told[1]) or 0
       if said[1] ~= 'warm' then
-        redis.call('ZREM', KEYS[1], id)
+        call('ZREM', KEYS[1], id)
         from = from - 1
       -- One that was not heard of is passed over, and one that says that it serves a session;
       -- what becomes of it is for others to decide.
@@ -78,10 +80,10 @@ local function pick()
         ahead = ahead - 1
       end
     end
-    if #ids < 8 then
+    if #ids < some then
       return nil
     end
-    from = from + 8
+    from, some = from + some, 8
   end
 end
 
@@ -92,52 +94,54 @@ end
 if id then
   if queue > 0 then
     if ARGV[9] ~= '' then
-      local turn = redis.call('ZSCORE', KEYS[6], ARGV[9])
-      redis.call('ZREM', KEYS[6], ARGV[9])
-      redis.call('HDEL', KEYS[7], ARGV[9])
+      local turn = call('ZSCORE', KEYS[6], ARGV[9])
+      call('ZREM', KEYS[6], ARGV[9])
+      call('HDEL', KEYS[7], ARGV[9])
       if turn then
-        redis.call('HSET', KEYS[8], 'served', turn)
+        call('HSET', KEYS[8], 'served', turn)
       end
     end
-    if redis.call('ZCARD', KEYS[6]) == 0 then
-      redis.call('DEL', KEYS[8])
+    if call('ZCARD', KEYS[6]) == 0 then
+      call('DEL', KEYS[8])
     end
   end
-  local claim = redis.call('INCR', KEYS[5])
-  redis.call('ZREM', KEYS[1], id)
-  redis.call('HSET', ARGV[4] .. id, 'state', 'assigned', 'session', ARGV[1], 'agent', ARGV[2],
-    'assignedAt', now, 'assignment', ARGV[5], 'owner', ARGV[8], 'claim', claim)
-  redis.call('HSET', KEYS[2], ARGV[1], id)
-  redis.call('SADD', KEYS[3], ARGV[1])
-  local added = redis.call('HSET', KEYS[4], 'status', 'assigned', 'containerId', id,
-    'agentId', ARGV[2], 'model', ARGV[6], 'turn', '', 'startedAt', now, 'lastActivity', now)
+  local claim = call('INCR', KEYS[5])
+  -- Each number that a command is given is put into words anew.
+  local at = string.format('%.0f', now)
+  call('ZREM', KEYS[1], id)
+  call('HSET', ARGV[4] .. id, 'state', 'assigned', 'session', ARGV[1], 'agent', ARGV[2],
+    'assignedAt', at, 'assignment', ARGV[5], 'owner', ARGV[8], 'claim', claim)
+  call('HSET', KEYS[2], ARGV[1], id)
+  call('SADD', KEYS[3], ARGV[1])
+  local added = call('HSET', KEYS[4], 'status', 'assigned', 'containerId', id,
+    'agentId', ARGV[2], 'model', ARGV[6], 'turn', '', 'startedAt', at, 'lastActivity', at)
   if added < 7 then
     -- It lived before, and what it left is not to expire.
-    redis.call('HDEL', KEYS[4], 'endedAt', 'batch')
+    call('HDEL', KEYS[4], 'endedAt', 'batch')
     for i = 10, #KEYS do
-      redis.call('PERSIST', KEYS[i])
+      call('PERSIST', KEYS[i])
     end
-    redis.call('PERSIST', KEYS[4])
+    call('PERSIST', KEYS[4])
   end
   -- It is told by deliver.lua, once its user may reach the session.
-  return {'ok', id, hash, tostring(claim)}
+  return {'ok', id, hash, claim}
 end
 
-if redis.call('EXISTS', KEYS[9]) == 0 then
+if call('EXISTS', KEYS[9]) == 0 then
   return {'emptied'}
 end
 local ticket = ARGV[9]
-if ticket == '' or not redis.call('ZSCORE', KEYS[6], ticket) then
+if ticket == '' or not call('ZSCORE', KEYS[6], ticket) then
   -- Each agent's next turn comes after its last one, and not before what is being served.
-  local served = tonumber(redis.call('HGET', KEYS[8], 'served') or '0')
-  local last = tonumber(redis.call('HGET', KEYS[8], 'agent:' .. ARGV[2]) or '0')
+  local served = tonumber(call('HGET', KEYS[8], 'served') or '0')
+  local last = tonumber(call('HGET', KEYS[8], 'agent:' .. ARGV[2]) or '0')
   local turn = math.max(served, last) + 1
-  redis.call('HSET', KEYS[8], 'agent:' .. ARGV[2], turn)
+  call('HSET', KEYS[8], 'agent:' .. ARGV[2], turn)
   if ticket == '' then
     -- Among those of one turn, who came first.
-    ticket = string.format('%015.0f@%s', redis.call('HINCRBY', KEYS[8], 'came', 1), ARGV[8])
+    ticket = string.format('%015.0f@%s', call('HINCRBY', KEYS[8], 'came', 1), ARGV[8])
   end
-  redis.call('ZADD', KEYS[6], turn, ticket)
+  call('ZADD', KEYS[6], turn, ticket)
 end
-redis.call('HSET', KEYS[7], ticket, string.format('%.0f %s %s', now + ARGV[10], ARGV[3], ARGV[2]))
+call('HSET', KEYS[7], ticket, string.format('%.0f %s %s', now + ARGV[10], ARGV[3], ARGV[2]))
 return {room > 0 and 'none' or 'agent_limit', ticket}

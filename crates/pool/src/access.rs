@@ -1,5 +1,7 @@
 //! Keeping the containers' Redis users in step with the containers.
 
+use std::collections::HashSet;
+
 use ccpool_protocol::ContainerId;
 
 use crate::config::RedisAcl;
@@ -13,14 +15,16 @@ pub(crate) async fn keep(
     users: &[ContainerId],
     containers: &[Container],
 ) -> Result<(), StoreError> {
+    let have: HashSet<&ContainerId> = users.iter().collect();
+    let exist: HashSet<&ContainerId> = containers.iter().map(|c| &c.id).collect();
     for container in containers {
-        if container.acl_hash.is_some() && !users.contains(&container.id) {
+        if container.acl_hash.is_some() && !have.contains(&container.id) {
             all.admit(&container.id).await?;
             tracing::info!(container = %container.id, "made its Redis user again");
         }
     }
     for user in users {
-        if !containers.iter().any(|container| container.id == *user) {
+        if !exist.contains(user) {
             all.expel(user).await?;
             tracing::info!(container = %user, "removed the Redis user of a container that is gone");
         }

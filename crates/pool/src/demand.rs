@@ -1,6 +1,6 @@
 //! How many spares the demand asks for, when `pool.adaptive` is on.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 
 use ccpool_protocol::{ContainerId, UnixMs};
 
@@ -49,8 +49,8 @@ impl Demand {
         }
         let recent = |at: &UnixMs| now.saturating_sub(*at) < WINDOW_MS;
         self.claimed.retain(|_, at| recent(at));
-        let here = |id: &ContainerId| containers.iter().any(|c| c.id == *id);
-        self.started.retain(|id, _| here(id));
+        let here: HashSet<&ContainerId> = containers.iter().map(|c| &c.id).collect();
+        self.started.retain(|id, _| here.contains(id));
     }
 
     /// Claims in the last minute.

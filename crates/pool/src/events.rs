@@ -17,12 +17,10 @@ use ccpool_protocol::state::{SessionStatus, field};
 use ccpool_protocol::{Event, ReplyEvent, SessionId, TurnId};
 use futures::Stream;
 use futures::stream::BoxStream;
-use tokio::sync::broadcast;
-use tokio::sync::broadcast::error::RecvError;
 
 use crate::courtesy::FirstWords;
 use crate::error::PoolError;
-use crate::hub::Signal;
+use crate::listener::{Listener, Signal};
 use crate::store::{Store, StoreError};
 use crate::turn_trace::TurnTrace;
 
@@ -106,7 +104,7 @@ pub(crate) enum From {
 pub(crate) struct Reader {
     store: Arc<dyn Store>,
     session: SessionId,
-    signals: broadcast::Receiver<Signal>,
+    signals: Listener,
     only: Option<TurnId>,
     fold: Fold,
     /// The newest envelope that was looked at.
@@ -126,7 +124,7 @@ impl Reader {
     pub(crate) fn new(
         store: Arc<dyn Store>,
         session: SessionId,
-        signals: broadcast::Receiver<Signal>,
+        signals: Listener,
         only: Option<TurnId>,
         from: From,
     ) -> Self {
@@ -193,8 +191,8 @@ impl Reader {
                     Ok(up_to_date) => self.behind = !up_to_date,
                     // Redis is away: the hub says when it is back.
                     Err(error) if error.is_retryable() => {
-                        let heard = tokio::time::timeout(LOOK_AFTER, self.signals.recv()).await;
-                        if let Ok(Err(RecvError::Closed)) = heard {
+                        let heard = tokio::time::timeout(LOOK_AFTER, self.signals.next()).await;
+                        if let Ok(None) = heard {
                             return None;
                         }
                     }
@@ -202,10 +200,10 @@ impl Reader {
                 }
                 continue;
             }
-            match tokio::time::timeout(LOOK_AFTER, self.signals.recv()).await {
-                Ok(Ok(Signal::Message(text))) => self.take(&text),
-                Ok(Ok(Signal::Missed) | Err(RecvError::Lagged(_))) => self.behind = true,
-                Ok(Err(RecvError::Closed)) => return None,
+            match tokio::time::timeout(LOOK_AFTER, self.signals.next()).await {
+                Ok(Some(Signal::Message(text))) => self.take(&text),
+                Ok(Some(Signal::Missed)) => self.behind = true,
+                Ok(None) => return None,
                 Err(_) => self.behind = self.overtaken().await,
             }
         }

@@ -55,6 +55,8 @@ mod hub;
 mod identity;
 mod info;
 mod launch;
+mod listener;
+mod pace;
 mod password;
 mod pool;
 mod program_path;

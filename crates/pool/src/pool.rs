@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::fmt;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -72,6 +72,8 @@ pub(crate) struct Inner {
     pub(crate) tools_required: bool,
     /// Something has changed: look again.
     pub(crate) nudge: Notify,
+    /// How often that was to be told to the other gateways since they were told last.
+    untold: AtomicUsize,
     /// A container may be claimable that was not: waiting claims try again.
     pub(crate) freed: Notify,
     pub(crate) attendance: Attendance,
@@ -171,6 +173,7 @@ impl Pool {
             hub,
             keys,
             nudge: Notify::new(),
+            untold: AtomicUsize::new(0),
             freed: Notify::new(),
             closed: AtomicBool::new(false),
             leaving: AtomicBool::new(false),
@@ -300,11 +303,22 @@ impl Inner {
         if alone {
             return;
         }
+        if self.untold.fetch_add(1, Ordering::AcqRel) > 0 {
+            // They are being told, and once more after that.
+            return;
+        }
         let inner = Arc::clone(self);
         self.tasks.spawn(async move {
-            // They look from time to time without being told.
-            if let Err(error) = inner.store.nudge().await {
-                tracing::debug!(%error, "could not tell the other gateways");
+            loop {
+                let told = inner.untold.load(Ordering::Acquire);
+                // They look from time to time without being told.
+                if let Err(error) = inner.store.nudge().await {
+                    tracing::debug!(%error, "could not tell the other gateways");
+                }
+                let all = inner.untold.fetch_sub(told, Ordering::AcqRel) == told;
+                if all {
+                    return;
+                }
             }
         });
     }

@@ -1,7 +1,6 @@
 //! The one task that compares what the pool wants with what it sees, and sets actions going.
 
 use std::collections::BTreeSet;
-use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -10,8 +9,6 @@ use ccpool_protocol::ContainerId;
 use ccpool_protocol::record::ContainerState;
 use futures::StreamExt;
 use futures::stream::BoxStream;
-use tokio::sync::broadcast;
-use tokio::sync::broadcast::error::RecvError;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, MissedTickBehavior};
 use tokio_util::sync::CancellationToken;
@@ -23,9 +20,10 @@ use crate::container::Container;
 use crate::demand::Demand;
 use crate::execute::{self, Done};
 use crate::failure_cause::FailureCause;
-use crate::hub::Signal;
 use crate::info::Counts;
 use crate::launch::heartbeat_limit;
+use crate::listener::{Listener, Signal};
+use crate::pace::Pace;
 use crate::plan::{Action, Desired, Observed, plan};
 use crate::pool::{Inner, Seen};
 use crate::refill::{Breaker, Refill};
@@ -53,6 +51,7 @@ pub(crate) struct Reconciler {
     /// As it was seen last: what is written down again when Redis has lost it.
     remembered: Vec<Container>,
     looks: u64,
+    pace: Pace,
 }
 
 impl Reconciler {
@@ -74,6 +73,7 @@ impl Reconciler {
             demand: Demand::default(),
             remembered: Vec::new(),
             looks: 0,
+            pace: Pace::new(now),
         }
     }
 
@@ -91,8 +91,14 @@ impl Reconciler {
             if news.is_none() {
                 news = inner.hub.subscribe(&inner.keys.news()).await.ok();
             }
-            self.look().await;
+            if self.pace.is_due(Instant::now()) {
+                let began = Instant::now();
+                self.look().await;
+                metrics::histogram!("ccpool_look_seconds").record(began.elapsed().as_secs_f64());
+                self.pace.looked(began, Instant::now());
+            }
             let refill = self.wants_refill().then(|| self.refill_opens());
+            let due = self.pace.due();
             // Every arm only waits, and losing costs nothing: what made one ready is looked at
             // anew in the next round, and tasks that have ended stay in the set.
             tokio::select! {
@@ -110,7 +116,9 @@ impl Reconciler {
                     self.finished(done);
                 }
                 () = at(refill) => {}
+                () = at(due) => {}
             }
+            self.pace.ask();
             while let Some(done) = self.running.try_join_next() {
                 self.finished(done);
             }
@@ -465,12 +473,12 @@ enum Heard {
     Nothing,
 }
 
-async fn heard(channel: &mut Option<broadcast::Receiver<Signal>>) -> Heard {
+async fn heard(channel: &mut Option<Listener>) -> Heard {
     match channel {
-        Some(receiver) => match pin!(receiver.recv()).await {
-            Ok(Signal::Message(message)) => Heard::Message(message),
-            Ok(Signal::Missed) | Err(RecvError::Lagged(_)) => Heard::Something,
-            Err(RecvError::Closed) => Heard::Nothing,
+        Some(listener) => match listener.next().await {
+            Some(Signal::Message(message)) => Heard::Message(message),
+            Some(Signal::Missed) => Heard::Something,
+            None => Heard::Nothing,
         },
         None => std::future::pending().await,
     }

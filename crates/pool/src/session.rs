@@ -164,9 +164,7 @@ impl Pool {
     /// `UnknownSession`, `Unavailable`.
     pub async fn end(&self, session: &SessionId) -> Result<(), PoolError> {
         let inner = &*self.inner;
-        let live = inner.store.sessions().await?;
-        let found = live.into_iter().find(|(live, _)| live == session);
-        let Some((_, container)) = found else {
+        let Some(container) = inner.store.serving(session).await? else {
             return Err(PoolError::UnknownSession(session.clone()));
         };
         let (to, reason) = (ContainerState::Draining, "the session was ended");
@@ -182,10 +180,13 @@ impl Pool {
             }
         }
         let mut seen = inner.seen.subscribe();
+        let looked = seen.borrow().looks;
         self.inner.changed();
-        // The reconciler has removed it, and whatever happens to the runtime, says so.
+        // The reconciler has removed it, and whatever happens to the runtime, says so. What it saw
+        // last may be older than the container.
         let patience = inner.config.timeouts.stop * 2 + Duration::from_secs(30);
-        let gone = seen.wait_for(|seen| seen.looks > 0 && !seen.names.contains_key(&container));
+        let gone =
+            seen.wait_for(|seen| seen.looks > looked && !seen.names.contains_key(&container));
         match tokio::time::timeout(patience, gone).await {
             Ok(Ok(_)) => Ok(()),
             Ok(Err(_)) | Err(_) => Err(PoolError::Unavailable {

@@ -1,3 +1,4 @@
+use std::path::PathBuf;
 use std::process::{Command, ExitCode};
 
 use anyhow::{Context, Result};
@@ -22,10 +23,13 @@ pub(crate) struct BenchArguments {
     /// Rounds to measure.
     #[arg(long, value_name = "COUNT")]
     rounds: Option<usize>,
-    /// Measure only this: `turns` (prompts to first words) or `stream` (what the stream carries, and
-    /// interrupts).
-    #[arg(long, value_name = "PART", value_parser = ["turns", "stream"])]
+    /// Measure only this: `turns` (prompts to first words), `stream` (what the stream carries, and
+    /// interrupts) or `pool` (claims, refill, thousands of sessions, and claims without Redis).
+    #[arg(long, value_name = "PART", value_parser = ["turns", "stream", "pool"])]
     only: Option<String>,
+    /// Draw what thousands of sessions cost into this file, as SVG.
+    #[arg(long, value_name = "FILE")]
+    plot: Option<PathBuf>,
     /// Also measure what refilling the pool and a prompt right after the claim cost.
     #[arg(long)]
     diagnose: bool,
@@ -70,6 +74,9 @@ pub(crate) fn run(workspace: &Workspace, arguments: &BenchArguments) -> Result<E
     }
     if let Some(part) = &arguments.only {
         command.arg("--only").arg(part);
+    }
+    if let Some(file) = &arguments.plot {
+        command.arg("--plot").arg(file);
     }
     let status = invocation::run(&mut command)?;
     step.done();

@@ -126,6 +126,9 @@ pub trait Store: Register + Claims + Sessions + Send + Sync + fmt::Debug {
         session: Option<&SessionId>,
     ) -> Result<(), StoreError>;
 
+    /// The container of a live session.
+    async fn serving(&self, session: &SessionId) -> Result<Option<ContainerId>, StoreError>;
+
     /// Live sessions and their containers.
     async fn sessions(&self) -> Result<Vec<(SessionId, ContainerId)>, StoreError>;
 }

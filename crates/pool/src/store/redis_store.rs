@@ -1,5 +1,6 @@
 //! The shared state in Redis: short commands over one multiplexed connection that fails at once
-//! when Redis is away, long reads over pooled ones so that they hold nobody up.
+//! when Redis is away, looks at all containers over another one, and long reads over pooled ones, so
+//! that they hold nobody up.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -26,12 +27,16 @@ use crate::standing::Fence;
 pub(super) const RESPONSE_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long connecting may take.
 const CONNECTION_TIMEOUT: Duration = Duration::from_secs(1);
+/// Containers that are read in one go.
+const AT_ONCE: usize = 32;
 /// Connections for long reads.
 const BULK_CONNECTIONS: usize = 4;
 
 /// The real store.
 pub struct RedisStore {
     commands: Measured<ConnectionManager>,
+    /// For reading all containers: commands do not queue up behind that.
+    looks: Measured<ConnectionManager>,
     pub(super) bulk: deadpool_redis::Pool,
     pub(super) keys: Keys,
     pub(super) scripts: Scripts,
@@ -56,7 +61,8 @@ impl RedisStore {
             .set_connection_timeout(Some(CONNECTION_TIMEOUT))
             .set_response_timeout(Some(RESPONSE_TIMEOUT));
         let client = redis::Client::open(info.clone())?;
-        let commands = Measured::new(ConnectionManager::new_with_config(client, config).await?);
+        let commands = ConnectionManager::new_with_config(client.clone(), config.clone()).await?;
+        let looks = ConnectionManager::new_with_config(client, config).await?;
         let db = info.redis_settings().db();
         let bulk = deadpool_redis::Manager::new(info)?;
         let bulk = deadpool_redis::Pool::builder(bulk)
@@ -64,7 +70,8 @@ impl RedisStore {
             .build()
             .map_err(|error| StoreError::Broken(error.to_string()))?;
         Ok(Self {
-            commands,
+            commands: Measured::new(commands),
+            looks: Measured::new(looks),
             bulk,
             keys,
             scripts: Scripts::default(),
@@ -87,7 +94,7 @@ impl RedisStore {
         keys: impl IntoIterator<Item = String>,
     ) -> Result<Vec<HashMap<String, String>>, StoreError> {
         let commands = keys.into_iter().map(redis::Cmd::hgetall).collect();
-        spoilt::each(self.commands(), commands, HashMap::new()).await
+        spoilt::each(self.looks.clone(), commands, HashMap::new()).await
     }
 
     async fn lengths(
@@ -96,7 +103,38 @@ impl RedisStore {
     ) -> Result<Vec<usize>, StoreError> {
         let commands = lists.into_iter().map(redis::Cmd::llen).collect();
         // To one that is none nothing can be delivered.
-        spoilt::each(self.commands(), commands, 1).await
+        spoilt::each(self.looks.clone(), commands, 1).await
+    }
+
+    /// These containers, as far as they are there. Few at a time: Redis carries out what lies before it
+    /// of one connection in one go, and others wait for it.
+    async fn some(&self, ids: &[ContainerId]) -> Result<Vec<Container>, StoreError> {
+        // The report first: what it says of a claim the record says too by then.
+        let keys = ids.iter().flat_map(|id| {
+            let keys = self.keys.container(id);
+            [keys.report, keys.record]
+        });
+        let hashes = self.hashes(keys).await?;
+        let mut containers: Vec<Container> = ids
+            .iter()
+            .zip(hashes.chunks_exact(2))
+            .filter_map(|(id, pair)| Container::from_hashes(id.clone(), &pair[1], &pair[0]))
+            .collect();
+        let serving = || containers.iter().filter_map(|c| c.session.as_ref());
+        let states = self.hashes(serving().map(|s| self.keys.session(s).state));
+        let inboxes = self.lengths(
+            containers
+                .iter()
+                .filter(|c| c.session.is_some())
+                .map(|c| self.keys.container(&c.id).inbox),
+        );
+        let (states, inboxes) = tokio::try_join!(states, inboxes)?;
+        let with_session = containers.iter_mut().filter(|c| c.session.is_some());
+        for ((container, state), inbox) in with_session.zip(states).zip(inboxes) {
+            container.activity = Some(Activity::from_hash(&state));
+            container.undelivered = inbox == 0;
+        }
+        Ok(containers)
     }
 
     /// What is not there may have been lost.
@@ -182,36 +220,17 @@ impl Store for RedisStore {
     }
 
     async fn containers(&self) -> Result<Vec<Container>, StoreError> {
-        let ids: Vec<String> = self.commands().smembers(self.keys.containers()).await?;
+        let mut looks = self.looks.clone();
+        let ids: Vec<String> = looks.smembers(self.keys.containers()).await?;
         let ids: Vec<ContainerId> = ids
             .into_iter()
             .filter_map(|id| ContainerId::new(id).ok())
             .collect();
-        // The report first: what it says of a claim the record says too by then.
-        let keys = ids.iter().flat_map(|id| {
-            let keys = self.keys.container(id);
-            [keys.report, keys.record]
-        });
-        let hashes = self.hashes(keys).await?;
-        let mut containers: Vec<Container> = ids
-            .into_iter()
-            .zip(hashes.chunks_exact(2))
-            .filter_map(|(id, pair)| Container::from_hashes(id, &pair[1], &pair[0]))
-            .collect();
-        let serving = || containers.iter().filter_map(|c| c.session.as_ref());
-        let states = self.hashes(serving().map(|s| self.keys.session(s).state));
-        let inboxes = self.lengths(
-            containers
-                .iter()
-                .filter(|c| c.session.is_some())
-                .map(|c| self.keys.container(&c.id).inbox),
-        );
-        let (states, inboxes, ()) = tokio::try_join!(states, inboxes, self.unless_emptied())?;
-        let with_session = containers.iter_mut().filter(|c| c.session.is_some());
-        for ((container, state), inbox) in with_session.zip(states).zip(inboxes) {
-            container.activity = Some(Activity::from_hash(&state));
-            container.undelivered = inbox == 0;
+        let mut containers = Vec::with_capacity(ids.len());
+        for some in ids.chunks(AT_ONCE) {
+            containers.extend(self.some(some).await?);
         }
+        self.unless_emptied().await?;
         Ok(containers)
     }
 
@@ -369,6 +388,14 @@ impl Store for RedisStore {
             pipe.publish(self.keys.session(session).control, &word);
         }
         Ok(pipe.exec_async(&mut self.commands()).await?)
+    }
+
+    async fn serving(&self, session: &SessionId) -> Result<Option<ContainerId>, StoreError> {
+        let mut commands = self.commands();
+        let id: Option<String> = commands
+            .hget(self.keys.sessions(), session.as_str())
+            .await?;
+        Ok(id.and_then(|id| ContainerId::new(id).ok()))
     }
 
     async fn sessions(&self) -> Result<Vec<(SessionId, ContainerId)>, StoreError> {

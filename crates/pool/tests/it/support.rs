@@ -119,6 +119,8 @@ impl World {
             }
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
+        // What health says is what the reconciler has seen.
+        self.pool.wait_warm(count, PATIENCE).await.unwrap();
     }
 
     pub(crate) async fn containers(&mut self) -> Vec<ContainerId> {
