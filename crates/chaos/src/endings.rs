@@ -50,6 +50,8 @@ pub(crate) fn terminals(history: &[Seen], lives: &Lives) -> Vec<Violation> {
             Seen::Forgotten { .. }
             | Seen::GaveUp { .. }
             | Seen::Departed { .. }
+            | Seen::Ended { .. }
+            | Seen::Still(_)
             | Seen::Emptied
             | Seen::Owners(_)
             | Seen::Containers(_)
@@ -121,6 +123,8 @@ pub(crate) fn ended_again(history: &[Seen], lives: &Lives) -> Vec<Violation> {
             | Seen::Forgotten { .. }
             | Seen::GaveUp { .. }
             | Seen::Departed { .. }
+            | Seen::Ended { .. }
+            | Seen::Still(_)
             | Seen::Held { .. }
             | Seen::Emptied
             | Seen::Owners(_)

@@ -21,6 +21,7 @@ mod strike;
 mod verdict;
 mod witness;
 
+use std::io::Write;
 use std::process::ExitCode;
 use std::time::Instant;
 
@@ -56,6 +57,9 @@ struct Arguments {
     /// Keep logs and history also of runs without a violation.
     #[arg(long)]
     keep: bool,
+    /// Print what the runs would do, and do nothing.
+    #[arg(long)]
+    plan: bool,
     /// Stop after so many runs with a violation.
     #[arg(long, value_name = "COUNT")]
     max_failures: Option<u64>,
@@ -94,6 +98,10 @@ async fn main() -> Result<ExitCode> {
 }
 
 async fn all(arguments: &Arguments) -> Result<ExitCode> {
+    if arguments.plan {
+        print_plans(arguments)?;
+        return Ok(ExitCode::SUCCESS);
+    }
     let mut parts = Parts::find()?;
     if arguments.runtime == Where::Process {
         parts.image = None;
@@ -110,15 +118,10 @@ async fn all(arguments: &Arguments) -> Result<ExitCode> {
         (wanted, _) => wanted,
     };
     let surroundings = Surroundings { parts, network };
-    let first = arguments
-        .seed
-        .unwrap_or_else(|| u64::from(rand::random::<u32>()));
     let began = Instant::now();
     let mut totals = Totals::default();
     let mut failures = 0;
-    for seed in (first..).take(usize::try_from(arguments.runs)?) {
-        let gateways = usize::try_from(arguments.gateways)?;
-        let plan = Plan::new(seed, wanted.runtime(seed), gateways);
+    for plan in plans(arguments, wanted)? {
         let run = one(&surroundings, &plan, arguments.keep).await?;
         totals.add(&run);
         failures += u64::from(!run.violations.is_empty());
@@ -140,6 +143,22 @@ async fn all(arguments: &Arguments) -> Result<ExitCode> {
     } else {
         ExitCode::FAILURE
     })
+}
+
+fn plans(arguments: &Arguments, wanted: Where) -> Result<impl Iterator<Item = Plan>> {
+    let first = arguments.seed;
+    let first = first.unwrap_or_else(|| u64::from(rand::random::<u32>()));
+    let gateways = usize::try_from(arguments.gateways)?;
+    let seeds = (first..).take(usize::try_from(arguments.runs)?);
+    Ok(seeds.map(move |seed| Plan::new(seed, wanted.runtime(seed), gateways)))
+}
+
+fn print_plans(arguments: &Arguments) -> Result<()> {
+    let mut out = std::io::stdout().lock();
+    for plan in plans(arguments, arguments.runtime)? {
+        write!(out, "{plan}")?;
+    }
+    Ok(())
 }
 
 /// Runs it, says a line about it, and more when something was violated.

@@ -32,7 +32,7 @@ use crate::redis::RedisServer;
 use crate::steps::Steps;
 use crate::strike::{self, Targets};
 use crate::verdict::{Kind, judge};
-use crate::witness::{ContainerWitness, RedisWitness, left};
+use crate::witness::{ContainerWitness, RedisWitness, left, still};
 
 /// A whole run, its end included.
 const LASTS: Duration = Duration::from_secs(120);
@@ -227,6 +227,7 @@ impl Stage {
         let strikes = strike::all(Arc::clone(&self.targets), due);
         let (faults, turns) = tokio::join!(strikes, load.join_all());
         self.happened("the load is over");
+        self.note_what_lives_on().await;
         self.settle(plan).await;
         self.happened("every turn has ended");
         let gateways = self.targets.gateways.iter();
@@ -290,6 +291,17 @@ impl Stage {
         };
         // What has not ended by then is judged.
         let _ = patience::until(SETTLES, ended).await;
+    }
+
+    async fn note_what_lives_on(&self) {
+        let socket = self.targets.redis.lock().await.socket();
+        match patience::until(SETTLES, || still(&socket)).await {
+            Some(owners) => self.notebook.note(Seen::Still(owners)),
+            None => {
+                let hung = "an emptied Redis is not written down again".to_owned();
+                self.notebook.note(Seen::Hung(hung));
+            }
+        }
     }
 
     async fn note_what_is_left(&self) {

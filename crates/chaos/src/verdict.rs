@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use crate::endings::{ended_again, terminals};
-use crate::history::{Mark, Seen};
+use crate::history::{Mark, Owner, Seen};
 use crate::lives::Lives;
 
 /// What was violated.
@@ -49,6 +49,7 @@ pub(crate) fn judge(history: &[Seen], max_total: usize) -> Vec<Violation> {
     found.extend(ended_again(history, &lives));
     found.extend(owners(history));
     found.extend(asked(history, &lives));
+    found.extend(lives_on(history));
     found.extend(the_rest(history, max_total));
     found
 }
@@ -87,6 +88,8 @@ fn lost_prompts(history: &[Seen], lives: &Lives) -> Vec<Violation> {
                 }
             }
             Seen::Held { .. }
+            | Seen::Ended { .. }
+            | Seen::Still(_)
             | Seen::Terminal { .. }
             | Seen::Emptied
             | Seen::Owners(_)
@@ -126,6 +129,29 @@ fn owners(history: &[Seen]) -> Vec<Violation> {
         what,
     };
     twice.into_iter().map(violation).collect()
+}
+
+/// Who was told that a session is over does not pay for its container.
+fn lives_on(history: &[Seen]) -> Vec<Violation> {
+    let ended = |session: &String| {
+        let told = |seen: &Seen| matches!(seen, Seen::Ended { session: of } if of == session);
+        history.iter().any(told)
+    };
+    let still = history.iter().filter_map(|seen| {
+        let Seen::Still(owners) = seen else {
+            return None;
+        };
+        Some(owners)
+    });
+    let still = still.flatten().filter(|owner| ended(&owner.session));
+    let violation = |owner: &Owner| Violation {
+        kind: Kind::Broken,
+        what: format!(
+            "{} was ended, and {} still serves it",
+            owner.session, owner.container
+        ),
+    };
+    still.map(violation).collect()
 }
 
 /// Who is asked by two has two owners. A Redis that forgets that a prompt was taken makes it a new
@@ -173,6 +199,8 @@ fn the_rest(history: &[Seen], max_total: usize) -> Vec<Violation> {
             | Seen::Forgotten { .. }
             | Seen::GaveUp { .. }
             | Seen::Departed { .. }
+            | Seen::Ended { .. }
+            | Seen::Still(_)
             | Seen::Held { .. }
             | Seen::Terminal { .. }
             | Seen::Emptied
@@ -196,7 +224,7 @@ fn the_rest(history: &[Seen], max_total: usize) -> Vec<Violation> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::history::{Ending, Owner};
+    use crate::history::Ending;
 
     fn accepted(turn: &str, asked: usize) -> Seen {
         Seen::Accepted {
@@ -372,6 +400,14 @@ mod tests {
         assert_eq!(kinds(&[asked(&[("a", 1), ("b", 1)])]), [Kind::DoubleOwner]);
         assert_eq!(kinds(&[asked(&[("a", 2)])]), [Kind::Broken]);
         assert_eq!(kinds(&[Seen::Emptied, asked(&[("a", 2), ("b", 1)])]), []);
+    }
+
+    #[test]
+    fn a_session_that_was_ended_is_over() {
+        let still = Seen::Still(vec![owner("a", "s1")]);
+        assert_eq!(kinds(std::slice::from_ref(&still)), []);
+        let session = "s1".to_owned();
+        assert_eq!(kinds(&[Seen::Ended { session }, still]), [Kind::Broken]);
     }
 
     #[test]
