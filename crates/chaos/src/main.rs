@@ -89,12 +89,14 @@ async fn main() -> Result<ExitCode> {
     let arguments = Arguments::parse();
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
-    // What is cut off ends with this process: every child is killed when it is dropped.
+    // What is cut off kills its children as it is dropped, and the rest is swept away.
     tokio::select! {
-        code = all(&arguments) => code,
-        _ = terminate.recv() => Ok(ExitCode::FAILURE),
-        _ = interrupt.recv() => Ok(ExitCode::FAILURE),
+        code = all(&arguments) => return code,
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
     }
+    run::sweep().await;
+    Ok(ExitCode::FAILURE)
 }
 
 async fn all(arguments: &Arguments) -> Result<ExitCode> {
@@ -131,7 +133,7 @@ async fn all(arguments: &Arguments) -> Result<ExitCode> {
     }
     totals.took(began.elapsed());
     if let Some(network) = surroundings.network {
-        network.remove().await?;
+        network.name.remove().await?;
     }
     if arguments.json {
         println!("{}", totals.to_json());

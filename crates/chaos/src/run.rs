@@ -19,7 +19,7 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use crate::client::Client;
-use crate::docker::{self, Network};
+use crate::docker::{self, Network, NetworkName};
 use crate::gateway::Gateway;
 use crate::history::{Notebook, Seen};
 use crate::outcome::Run;
@@ -55,7 +55,7 @@ impl Surroundings {
     /// # Errors
     /// It could not be set up. What goes wrong afterwards is in the outcome.
     pub(crate) async fn run(&self, plan: &Plan, dir: &Path) -> Result<Run> {
-        let name = format!("chaos-{}-{}", std::process::id(), plan.seed);
+        let name = format!("{}{}", names(), plan.seed);
         let prefix = format!("{name}-");
         let sweep = Sweep {
             processes: Processes::of(&name),
@@ -167,7 +167,8 @@ impl Surroundings {
                 config["image"] = json!(self.parts.image);
                 config["resources"] = json!({"memory": "768m", "cpus": 1.5, "pidsLimit": 200});
                 let prefix = format!("{name}-");
-                config["docker"] = json!({"network": network.name, "containerPrefix": prefix});
+                config["docker"] =
+                    json!({"network": network.name.as_str(), "containerPrefix": prefix});
             }
             (Runtime::Docker | Runtime::Process, _) => {
                 config["runtime"] = "process".into();
@@ -316,6 +317,22 @@ impl Stage {
             }
         }
     }
+}
+
+/// What the name of every run of this program begins with.
+fn names() -> String {
+    format!("chaos-{}-", std::process::id())
+}
+
+/// For a program that was told to stop: what its runs have started, and their network, goes too.
+pub(crate) async fn sweep() {
+    let sweep = Sweep {
+        processes: Processes::of(&names()),
+        prefix: Some(names()),
+    };
+    sweep.everything().await;
+    // There is none without containers.
+    let _ = NetworkName::of_this_program().remove().await;
 }
 
 /// Whatever happened, nothing of a run outlives it.
