@@ -331,7 +331,11 @@ impl Client {
             let request = self.http.delete(url).timeout(2 * SILENCE);
             let (answer, ()) = tokio::join!(request.send(), self.steps.reach(Step::Ending));
             match answer.map(|answer| answer.status()) {
-                Ok(StatusCode::NO_CONTENT | StatusCode::NOT_FOUND) => return,
+                Ok(StatusCode::NO_CONTENT | StatusCode::NOT_FOUND) => {
+                    let session = self.script.session.clone();
+                    self.notebook.note(Seen::Ended { session });
+                    return;
+                }
                 Ok(_) | Err(_) => tokio::time::sleep(PAUSE).await,
             }
         }

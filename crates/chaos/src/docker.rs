@@ -9,7 +9,7 @@ use tokio::process::Command;
 /// A network for all runs of this program, and the containers on it.
 #[derive(Debug)]
 pub(crate) struct Network {
-    pub(crate) name: String,
+    pub(crate) name: NetworkName,
     /// This machine, as containers see it.
     pub(crate) host: IpAddr,
 }
@@ -20,21 +20,37 @@ impl Network {
     /// # Errors
     /// There is no Docker Engine, or it refuses.
     pub(crate) async fn create() -> Result<Self> {
-        let name = format!("ccpool-chaos-{}", std::process::id());
-        docker(&["network", "create", &name]).await?;
+        let name = NetworkName::of_this_program();
+        docker(&["network", "create", &name.0]).await?;
         let format = "{{range .IPAM.Config}}{{.Gateway}}{{end}}";
-        let host = docker(&["network", "inspect", "--format", format, &name]).await?;
+        let host = docker(&["network", "inspect", "--format", format, &name.0]).await?;
         let host = host.trim().parse();
         let host = host.context("the network has no gateway address")?;
         Ok(Self { name, host })
     }
+}
 
-    /// Removes it.
+/// The network's name.
+#[derive(Debug, Clone)]
+pub(crate) struct NetworkName(String);
+
+impl NetworkName {
+    /// Whether there is one or not.
+    pub(crate) fn of_this_program() -> Self {
+        Self(format!("ccpool-chaos-{}", std::process::id()))
+    }
+
+    /// As text.
+    pub(crate) fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// Removes the network.
     ///
     /// # Errors
-    /// Something is still on it.
-    pub(crate) async fn remove(self) -> Result<()> {
-        docker(&["network", "rm", &self.name]).await.map(drop)
+    /// There is none, or something is still on it.
+    pub(crate) async fn remove(&self) -> Result<()> {
+        docker(&["network", "rm", &self.0]).await.map(drop)
     }
 }
 

@@ -50,6 +50,8 @@ pub(crate) fn terminals(history: &[Seen], lives: &Lives) -> Vec<Violation> {
             Seen::Forgotten { .. }
             | Seen::GaveUp { .. }
             | Seen::Departed { .. }
+            | Seen::Ended { .. }
+            | Seen::Still(_)
             | Seen::Emptied
             | Seen::Owners(_)
             | Seen::Containers(_)
@@ -60,6 +62,16 @@ pub(crate) fn terminals(history: &[Seen], lives: &Lives) -> Vec<Violation> {
             | Seen::Broken(_) => {}
         }
     }
+    // A line that comes after a turn's ending can be all that a new life has of it; the ending may
+    // have been lost before it was seen, when a client was told.
+    let ended: BTreeSet<&str> = turns
+        .iter()
+        .filter(|((life, _), endings)| {
+            let told = *life < lives.last() && !endings.told.is_empty();
+            told || !endings.in_redis.is_empty()
+        })
+        .map(|((_, turn), _)| *turn)
+        .collect();
     let mut found = Vec::new();
     for ((life, turn), endings) in turns {
         let session = endings.session;
@@ -74,7 +86,7 @@ pub(crate) fn terminals(history: &[Seen], lives: &Lives) -> Vec<Violation> {
             });
         }
         // What Redis has lost cannot be asked for.
-        if endings.in_redis.is_empty() && life == lives.last() {
+        if !ended.contains(turn) && life == lives.last() {
             found.push(Violation {
                 kind: Kind::MissingTerminal,
                 what: format!(
@@ -121,6 +133,8 @@ pub(crate) fn ended_again(history: &[Seen], lives: &Lives) -> Vec<Violation> {
             | Seen::Forgotten { .. }
             | Seen::GaveUp { .. }
             | Seen::Departed { .. }
+            | Seen::Ended { .. }
+            | Seen::Still(_)
             | Seen::Held { .. }
             | Seen::Emptied
             | Seen::Owners(_)

@@ -29,6 +29,10 @@ pub(crate) enum Seen {
     },
     /// A client has gone away and waits for nothing.
     Departed { session: String },
+    /// A client was told that its session has ended, or is unknown; it does not claim it again.
+    Ended { session: String },
+    /// After the load: the sessions that are still served.
+    Still(Vec<Owner>),
     /// Redis holds a prompt or an envelope of a turn. `asked`: where the history was before Redis
     /// was read.
     Held {

@@ -21,6 +21,7 @@ mod strike;
 mod verdict;
 mod witness;
 
+use std::io::Write;
 use std::process::ExitCode;
 use std::time::Instant;
 
@@ -51,11 +52,14 @@ struct Arguments {
     #[arg(long, value_enum, default_value_t = Where::Mixed)]
     runtime: Where,
     /// Gateways on one Redis; 1 to 3 by the seed if left out.
-    #[arg(long, value_name = "COUNT", value_parser = clap::value_parser!(u64).range(1..=3))]
-    gateways: Option<u64>,
+    #[arg(long, value_name = "COUNT", value_parser = clap::value_parser!(u8).range(1..=3))]
+    gateways: Option<u8>,
     /// Keep logs and history also of runs without a violation.
     #[arg(long)]
     keep: bool,
+    /// Print what the runs would do, and do nothing.
+    #[arg(long)]
+    plan: bool,
     /// Stop after so many runs with a violation.
     #[arg(long, value_name = "COUNT")]
     max_failures: Option<u64>,
@@ -85,15 +89,21 @@ async fn main() -> Result<ExitCode> {
     let arguments = Arguments::parse();
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
-    // What is cut off ends with this process: every child is killed when it is dropped.
+    // What is cut off kills its children as it is dropped, and the rest is swept away.
     tokio::select! {
-        code = all(&arguments) => code,
-        _ = terminate.recv() => Ok(ExitCode::FAILURE),
-        _ = interrupt.recv() => Ok(ExitCode::FAILURE),
+        code = all(&arguments) => return code,
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
     }
+    run::sweep().await;
+    Ok(ExitCode::FAILURE)
 }
 
 async fn all(arguments: &Arguments) -> Result<ExitCode> {
+    if arguments.plan {
+        print_plans(arguments)?;
+        return Ok(ExitCode::SUCCESS);
+    }
     let mut parts = Parts::find()?;
     if arguments.runtime == Where::Process {
         parts.image = None;
@@ -110,15 +120,10 @@ async fn all(arguments: &Arguments) -> Result<ExitCode> {
         (wanted, _) => wanted,
     };
     let surroundings = Surroundings { parts, network };
-    let first = arguments
-        .seed
-        .unwrap_or_else(|| u64::from(rand::random::<u32>()));
     let began = Instant::now();
     let mut totals = Totals::default();
     let mut failures = 0;
-    for seed in (first..).take(usize::try_from(arguments.runs)?) {
-        let gateways = usize::try_from(arguments.gateways.unwrap_or(1 + seed % 3))?;
-        let plan = Plan::new(seed, wanted.runtime(seed), gateways);
+    for plan in plans(arguments, wanted)? {
         let run = one(&surroundings, &plan, arguments.keep).await?;
         totals.add(&run);
         failures += u64::from(!run.violations.is_empty());
@@ -128,7 +133,7 @@ async fn all(arguments: &Arguments) -> Result<ExitCode> {
     }
     totals.took(began.elapsed());
     if let Some(network) = surroundings.network {
-        network.remove().await?;
+        network.name.remove().await?;
     }
     if arguments.json {
         println!("{}", totals.to_json());
@@ -140,6 +145,23 @@ async fn all(arguments: &Arguments) -> Result<ExitCode> {
     } else {
         ExitCode::FAILURE
     })
+}
+
+fn plans(arguments: &Arguments, wanted: Where) -> Result<impl Iterator<Item = Plan>> {
+    let first = arguments.seed;
+    let first = first.unwrap_or_else(|| u64::from(rand::random::<u32>()));
+    let given = arguments.gateways;
+    let gateways = move |seed| usize::from(given.unwrap_or(1 + (seed % 3) as u8));
+    let seeds = (first..).take(usize::try_from(arguments.runs)?);
+    Ok(seeds.map(move |seed| Plan::new(seed, wanted.runtime(seed), gateways(seed))))
+}
+
+fn print_plans(arguments: &Arguments) -> Result<()> {
+    let mut out = std::io::stdout().lock();
+    for plan in plans(arguments, arguments.runtime)? {
+        write!(out, "{plan}")?;
+    }
+    Ok(())
 }
 
 /// Runs it, says a line about it, and more when something was violated.

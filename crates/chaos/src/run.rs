@@ -19,7 +19,7 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use crate::client::Client;
-use crate::docker::{self, Network};
+use crate::docker::{self, Network, NetworkName};
 use crate::gateway::Gateway;
 use crate::history::{Notebook, Seen};
 use crate::outcome::Run;
@@ -32,7 +32,7 @@ use crate::redis::RedisServer;
 use crate::steps::Steps;
 use crate::strike::{self, Targets};
 use crate::verdict::{Kind, judge};
-use crate::witness::{ContainerWitness, RedisWitness, left};
+use crate::witness::{ContainerWitness, RedisWitness, left, still};
 
 /// A whole run, its end included.
 const LASTS: Duration = Duration::from_secs(120);
@@ -55,7 +55,7 @@ impl Surroundings {
     /// # Errors
     /// It could not be set up. What goes wrong afterwards is in the outcome.
     pub(crate) async fn run(&self, plan: &Plan, dir: &Path) -> Result<Run> {
-        let name = format!("chaos-{}-{}", std::process::id(), plan.seed);
+        let name = format!("{}{}", names(), plan.seed);
         let prefix = format!("{name}-");
         let sweep = Sweep {
             processes: Processes::of(&name),
@@ -167,7 +167,8 @@ impl Surroundings {
                 config["image"] = json!(self.parts.image);
                 config["resources"] = json!({"memory": "768m", "cpus": 1.5, "pidsLimit": 200});
                 let prefix = format!("{name}-");
-                config["docker"] = json!({"network": network.name, "containerPrefix": prefix});
+                config["docker"] =
+                    json!({"network": network.name.as_str(), "containerPrefix": prefix});
             }
             (Runtime::Docker | Runtime::Process, _) => {
                 config["runtime"] = "process".into();
@@ -227,6 +228,7 @@ impl Stage {
         let strikes = strike::all(Arc::clone(&self.targets), due);
         let (faults, turns) = tokio::join!(strikes, load.join_all());
         self.happened("the load is over");
+        self.note_what_lives_on().await;
         self.settle(plan).await;
         self.happened("every turn has ended");
         let gateways = self.targets.gateways.iter();
@@ -292,6 +294,17 @@ impl Stage {
         let _ = patience::until(SETTLES, ended).await;
     }
 
+    async fn note_what_lives_on(&self) {
+        let socket = self.targets.redis.lock().await.socket();
+        match patience::until(SETTLES, || still(&socket)).await {
+            Some(owners) => self.notebook.note(Seen::Still(owners)),
+            None => {
+                let hung = "an emptied Redis is not written down again".to_owned();
+                self.notebook.note(Seen::Hung(hung));
+            }
+        }
+    }
+
     async fn note_what_is_left(&self) {
         let socket = self.targets.redis.lock().await.socket();
         let gone = patience::until(GOES, || async {
@@ -304,6 +317,22 @@ impl Stage {
             }
         }
     }
+}
+
+/// What the name of every run of this program begins with.
+fn names() -> String {
+    format!("chaos-{}-", std::process::id())
+}
+
+/// For a program that was told to stop: what its runs have started, and their network, goes too.
+pub(crate) async fn sweep() {
+    let sweep = Sweep {
+        processes: Processes::of(&names()),
+        prefix: Some(names()),
+    };
+    sweep.everything().await;
+    // There is none without containers.
+    let _ = NetworkName::of_this_program().remove().await;
 }
 
 /// Whatever happened, nothing of a run outlives it.

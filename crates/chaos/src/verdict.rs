@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use crate::endings::{ended_again, terminals};
-use crate::history::{Mark, Seen};
+use crate::history::{Mark, Owner, Seen};
 use crate::lives::Lives;
 
 /// What was violated.
@@ -47,8 +47,9 @@ pub(crate) fn judge(history: &[Seen], max_total: usize) -> Vec<Violation> {
     let mut found = lost_prompts(history, &lives);
     found.extend(terminals(history, &lives));
     found.extend(ended_again(history, &lives));
-    found.extend(owners(history));
+    found.extend(owners(history, &lives));
     found.extend(asked(history, &lives));
+    found.extend(lives_on(history));
     found.extend(the_rest(history, max_total));
     found
 }
@@ -87,6 +88,8 @@ fn lost_prompts(history: &[Seen], lives: &Lives) -> Vec<Violation> {
                 }
             }
             Seen::Held { .. }
+            | Seen::Ended { .. }
+            | Seen::Still(_)
             | Seen::Terminal { .. }
             | Seen::Emptied
             | Seen::Owners(_)
@@ -104,14 +107,17 @@ fn lost_prompts(history: &[Seen], lives: &Lives) -> Vec<Violation> {
     found
 }
 
-fn owners(history: &[Seen]) -> Vec<Violation> {
-    let mut of_container: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
+/// Within one life of Redis: a claim that it has forgotten before the container heard of it is none.
+fn owners(history: &[Seen], lives: &Lives) -> Vec<Violation> {
+    let mut of_container: BTreeMap<(usize, &str), BTreeSet<&str>> = BTreeMap::new();
     let mut twice = BTreeSet::new();
-    for seen in history {
+    for (at, seen) in history.iter().enumerate() {
         let Seen::Owners(owners) = seen else { continue };
         let mut of_session: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
         for owner in owners {
-            let sessions = of_container.entry(&owner.container).or_default();
+            let sessions = of_container
+                .entry((lives.at(Mark(at)), &owner.container))
+                .or_default();
             sessions.insert(&owner.session);
             let containers = of_session.entry(&owner.session).or_default();
             containers.insert(&owner.container);
@@ -120,7 +126,7 @@ fn owners(history: &[Seen]) -> Vec<Violation> {
         twice.extend(doubled.map(|(session, all)| format!("{session} is served by {all:?}")));
     }
     let reused = of_container.into_iter().filter(|(_, all)| all.len() > 1);
-    twice.extend(reused.map(|(container, all)| format!("{container} served {all:?}")));
+    twice.extend(reused.map(|((_, container), all)| format!("{container} served {all:?}")));
     let violation = |what| Violation {
         kind: Kind::DoubleOwner,
         what,
@@ -128,14 +134,42 @@ fn owners(history: &[Seen]) -> Vec<Violation> {
     twice.into_iter().map(violation).collect()
 }
 
+/// Who was told that a session is over does not pay for its container.
+fn lives_on(history: &[Seen]) -> Vec<Violation> {
+    let ended = |session: &String| {
+        let told = |seen: &Seen| matches!(seen, Seen::Ended { session: of } if of == session);
+        history.iter().any(told)
+    };
+    let still = history.iter().filter_map(|seen| {
+        let Seen::Still(owners) = seen else {
+            return None;
+        };
+        Some(owners)
+    });
+    let still = still.flatten().filter(|owner| ended(&owner.session));
+    let violation = |owner: &Owner| Violation {
+        kind: Kind::Broken,
+        what: format!(
+            "{} was ended, and {} still serves it",
+            owner.session, owner.container
+        ),
+    };
+    still.map(violation).collect()
+}
+
 /// Who is asked by two has two owners. A Redis that forgets that a prompt was taken makes it a new
 /// one when it is sent again, so then nothing can be said.
 fn asked(history: &[Seen], lives: &Lives) -> Vec<Violation> {
     let mut found = Vec::new();
+    let mut sessions: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
     for seen in history {
         let Seen::Asked { prompt, most, by } = seen else {
             continue;
         };
+        let session = prompt.split_once('-').map_or("", |(session, _)| session);
+        for claude in by.keys() {
+            sessions.entry(claude).or_default().insert(session);
+        }
         if lives.last() > 0 {
             continue;
         }
@@ -151,6 +185,11 @@ fn asked(history: &[Seen], lives: &Lives) -> Vec<Violation> {
             what: format!("{claude} asked {times} times for an answer to {prompt}"),
         }));
     }
+    let shared = sessions.into_iter().filter(|(_, all)| all.len() > 1);
+    found.extend(shared.map(|(claude, all)| Violation {
+        kind: Kind::DoubleOwner,
+        what: format!("{claude} worked for {all:?}"),
+    }));
     found
 }
 
@@ -173,6 +212,8 @@ fn the_rest(history: &[Seen], max_total: usize) -> Vec<Violation> {
             | Seen::Forgotten { .. }
             | Seen::GaveUp { .. }
             | Seen::Departed { .. }
+            | Seen::Ended { .. }
+            | Seen::Still(_)
             | Seen::Held { .. }
             | Seen::Terminal { .. }
             | Seen::Emptied
@@ -196,7 +237,7 @@ fn the_rest(history: &[Seen], max_total: usize) -> Vec<Violation> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::history::{Ending, Owner};
+    use crate::history::Ending;
 
     fn accepted(turn: &str, asked: usize) -> Seen {
         Seen::Accepted {
@@ -346,6 +387,17 @@ mod tests {
         };
         assert_eq!(kinds(std::slice::from_ref(&held)), [Kind::MissingTerminal]);
         assert_eq!(kinds(&[held, Seen::Emptied]), []);
+        let late = Seen::Held {
+            session: "s1".to_owned(),
+            turn: "t1".to_owned(),
+            asked: Mark(3),
+        };
+        let ended = terminal("t1", "completed", 9, 0);
+        assert_eq!(kinds(&[ended, Seen::Emptied, late.clone()]), []);
+        assert_eq!(
+            kinds(&[Seen::Emptied, Seen::Emptied, late]),
+            [Kind::MissingTerminal]
+        );
     }
 
     #[test]
@@ -371,7 +423,22 @@ mod tests {
         assert_eq!(kinds(&[asked(&[("a", 1)])]), []);
         assert_eq!(kinds(&[asked(&[("a", 1), ("b", 1)])]), [Kind::DoubleOwner]);
         assert_eq!(kinds(&[asked(&[("a", 2)])]), [Kind::Broken]);
+        let other = Seen::Asked {
+            prompt: "s2-0".to_owned(),
+            most: 1,
+            by: [("a".to_owned(), 1)].into(),
+        };
+        let shared = [Seen::Emptied, asked(&[("a", 1)]), other];
+        assert_eq!(kinds(&shared), [Kind::DoubleOwner]);
         assert_eq!(kinds(&[Seen::Emptied, asked(&[("a", 2), ("b", 1)])]), []);
+    }
+
+    #[test]
+    fn a_session_that_was_ended_is_over() {
+        let still = Seen::Still(vec![owner("a", "s1")]);
+        assert_eq!(kinds(std::slice::from_ref(&still)), []);
+        let session = "s1".to_owned();
+        assert_eq!(kinds(&[Seen::Ended { session }, still]), [Kind::Broken]);
     }
 
     #[test]

@@ -9,8 +9,8 @@ use ccpool_protocol::input::InputItem;
 use ccpool_protocol::keys::Keys;
 use ccpool_protocol::line::{Line, WrapperLine};
 use ccpool_protocol::{Event, SessionId};
-use redis::Script;
 use redis::aio::MultiplexedConnection;
+use redis::{AsyncCommands, Script};
 use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 
@@ -71,15 +71,7 @@ impl RedisWitness {
 
     async fn look(&mut self, redis: &mut MultiplexedConnection) -> redis::RedisResult<()> {
         let keys = Keys::new(PREFIX);
-        let script = Script::new(OWNERS);
-        let mut call = script.key(keys.containers());
-        let owners: Vec<(String, String)> = call
-            .arg(keys.container_prefix())
-            .invoke_async(redis)
-            .await?;
-        let owner = |(container, session)| Owner { container, session };
-        let mut owners: Vec<Owner> = owners.into_iter().map(owner).collect();
-        owners.sort();
+        let owners = owners(&keys, redis).await?;
         self.notebook.note_once(Seen::Owners(owners));
         for session in &self.sessions.clone() {
             self.look_at(session, &keys, redis).await?;
@@ -213,6 +205,31 @@ impl ContainerWitness {
             }
         }
     }
+}
+
+/// Which containers are assigned, and to whom, at this moment.
+async fn owners(keys: &Keys, redis: &mut MultiplexedConnection) -> redis::RedisResult<Vec<Owner>> {
+    let script = Script::new(OWNERS);
+    let mut call = script.key(keys.containers());
+    let owners: Vec<(String, String)> = call
+        .arg(keys.container_prefix())
+        .invoke_async(redis)
+        .await?;
+    let owner = |(container, session)| Owner { container, session };
+    let mut owners: Vec<Owner> = owners.into_iter().map(owner).collect();
+    owners.sort();
+    Ok(owners)
+}
+
+/// The sessions that are served; none while a gateway has to write them down again.
+pub(crate) async fn still(socket: &Path) -> Option<Vec<Owner>> {
+    let mut redis = connect(socket).await.ok()?;
+    let keys = Keys::new(PREFIX);
+    let known: redis::RedisResult<bool> = redis.exists(keys.pool_id()).await;
+    if !known.ok()? {
+        return None;
+    }
+    owners(&keys, &mut redis).await.ok()
 }
 
 /// What is still there after the end of everything.

@@ -46,6 +46,9 @@ pub(crate) struct Outbox {
     max_envelopes: usize,
     max_bytes: usize,
     dropped: u64,
+    /// What Redis was told last: said again when it may have lost it.
+    told: BTreeMap<&'static str, String>,
+    result: Option<String>,
 }
 
 impl Outbox {
@@ -63,6 +66,8 @@ impl Outbox {
             max_envelopes,
             max_bytes,
             dropped: 0,
+            told: BTreeMap::new(),
+            result: None,
         }
     }
 
@@ -103,10 +108,18 @@ impl Outbox {
 
     /// Redis has applied the batch. Returns what it removed from `inflight`.
     pub(crate) fn acknowledge(&mut self) -> Vec<Vec<u8>> {
-        let removed = self.sending.take().map(|batch| batch.removals);
-        let removed = removed.unwrap_or_default();
-        self.removals -= removed.len();
-        removed
+        let Some(batch) = self.sending.take() else {
+            return Vec::new();
+        };
+        self.told.extend(batch.fields);
+        self.result = batch.result.or(self.result.take());
+        self.removals -= batch.removals.len();
+        batch.removals
+    }
+
+    /// The fields of the session's state, and its newest result, as Redis has acknowledged them.
+    pub(crate) fn told(&self) -> (&BTreeMap<&'static str, String>, Option<&str>) {
+        (&self.told, self.result.as_deref())
     }
 
     /// Whether more waits than Redis takes in one go.

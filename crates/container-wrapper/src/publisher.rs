@@ -130,11 +130,24 @@ impl Publisher {
             .arg(self.board.report_expiry_ms())
             .ignore();
         if let Some(keys) = self.board.session_keys() {
-            pipe.cmd("HSET")
-                .arg(&keys.state)
-                .arg(field::LAST_HEARTBEAT)
-                .arg(now)
-                .ignore();
+            let state = pipe.cmd("HSET").arg(&keys.state);
+            state.arg(field::LAST_HEARTBEAT).arg(now);
+            if announce {
+                // What a gateway has written down again of an emptied Redis is older than this.
+                state.arg(field::UNSURE).arg("");
+                self.board.with_outbox(|_, outbox| {
+                    for (name, value) in outbox.told().0 {
+                        state.arg(*name).arg(value);
+                    }
+                });
+            }
+            state.ignore();
+            let result = self
+                .board
+                .with_outbox(|_, outbox| outbox.told().1.map(str::to_owned));
+            if let Some(result) = result.flatten().filter(|_| announce) {
+                pipe.cmd("SET").arg(&keys.result).arg(result).ignore();
+            }
             let lists = [&keys.input, &keys.inflight, &keys.output_buffer];
             for key in lists.into_iter().chain([&keys.state, &keys.result]) {
                 pipe.cmd("PEXPIRE")

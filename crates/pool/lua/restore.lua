@@ -26,6 +26,7 @@ if ARGV[3] ~= '' then
   for i = 6 + words, #ARGV, 2 do
     redis.call('HSETNX', KEYS[6], ARGV[i], ARGV[i + 1])
   end
+  redis.call('HSETNX', KEYS[6], 'unsure', '1')
   redis.call('HSET', KEYS[6], 'lastActivity', now)
 end
 return 'ok'

@@ -279,9 +279,8 @@ impl Reader {
             return Ok(true);
         }
         let state = self.store.session_state(&self.session).await?;
-        Ok(state
-            .get(field::TURN)
-            .is_some_and(|running| running == turn.as_str()))
+        let is = |name: &str, value: &str| state.get(name).is_some_and(|found| found == value);
+        Ok(is(field::TURN, turn.as_str()) || is(field::UNSURE, "1"))
     }
 
     /// Takes what the buffer has from where this reader is: a page of it, so that a reader who is

@@ -12,6 +12,8 @@ use std::path::Path;
 #[derive(Debug)]
 pub(crate) struct Proposal {
     pub(crate) id: String,
+    /// An earlier run has used it.
+    pub(crate) is_kept: bool,
     /// Held as long as the pool lives.
     _lock: Option<File>,
 }
@@ -24,12 +26,14 @@ impl Proposal {
             Ok(Some(proposal)) => proposal,
             Ok(None) => Self {
                 id: random(),
+                is_kept: false,
                 _lock: None,
             },
             Err(error) => {
                 tracing::debug!(%error, dir = %dir.display(), "no pool id is kept");
                 Self {
                     id: random(),
+                    is_kept: false,
                     _lock: None,
                 }
             }
@@ -51,7 +55,8 @@ impl Proposal {
         let mut text = String::new();
         file.read_to_string(&mut text)?;
         let mut id = text.trim().to_owned();
-        if id.len() != 16 || !id.bytes().all(|b| b.is_ascii_hexdigit()) {
+        let is_kept = id.len() == 16 && id.bytes().all(|b| b.is_ascii_hexdigit());
+        if !is_kept {
             id = random();
             file.set_len(0)?;
             file.rewind()?;
@@ -59,6 +64,7 @@ impl Proposal {
         }
         Ok(Some(Self {
             id,
+            is_kept,
             _lock: Some(file),
         }))
     }

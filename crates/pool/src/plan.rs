@@ -288,16 +288,19 @@ fn judge(desired: &Desired, observed: &Observed, container: &Container) -> Optio
     if let Some(reason) = broken(desired, observed, container) {
         return Some(Action::Fail(id, reason));
     }
+    let draining = desired.draining || desired.leaving && container.host == observed.me.host();
     if container.state == ContainerState::Creating {
         let tools_ok = container.tools_listed_at.is_some() || !desired.tools_required;
         let ready = container.ready_at.is_some() && tools_ok;
+        if draining {
+            return retire("the pool is draining");
+        }
         return ready.then_some(Action::Promote(id));
     }
     if container.undelivered {
         return Some(Action::Deliver(id));
     }
     let too_old = age(observed, container) > desired.max_age_ms;
-    let draining = desired.draining || desired.leaving && container.host == observed.me.host();
     match &container.activity {
         None if draining => retire("the pool is draining"),
         None if container.state == ContainerState::Warm && too_old => retire("too old"),

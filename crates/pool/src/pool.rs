@@ -14,8 +14,8 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 use tokio_util::task::TaskTracker;
 
 use crate::access;
-use crate::attendance::Attendance;
-use crate::config::{Config, RedisAcl};
+use crate::attendance::{Attendance, KEEP};
+use crate::config::{Config, RedisAcl, RedisTarget};
 use crate::courtesy::Courtesy;
 use crate::error::PoolError;
 use crate::gateway::GatewayId;
@@ -149,6 +149,9 @@ impl Pool {
         let hub = Hub::start(info, &TaskTracker::new(), silence.clone());
         let hub = hub.map_err(|error| invalid(&error))?;
         let proposal = Proposal::from_dir(&config.data_dir);
+        if proposal.is_kept && matches!(config.redis.url, RedisTarget::Url(_)) {
+            store.wait_restored().await?;
+        }
         let pool_id = store.pool_id(&proposal.id).await?;
         let store: Arc<dyn Store> = Arc::new(store);
         let me = GatewayId::from_random(rand::random(), runtime.host());
@@ -237,11 +240,8 @@ impl Pool {
     pub async fn shutdown(&self, deadline: Duration) {
         let inner = &self.inner;
         let deadline = Instant::now() + deadline;
-        // A Redis that does not answer leaves what was known.
-        let _ = inner.attendance.renew(&*inner.store).await;
         let me = &inner.attendance.me;
-        let mut others = inner.attendance.known().standing(Instant::now()).gateways;
-        others.retain(|gateway| gateway != me);
+        let others = inner.others().await;
         let stays = others.iter().any(|gateway| gateway.host() == me.host());
         inner.closed.store(true, Ordering::Relaxed);
         if !stays {
@@ -285,6 +285,24 @@ impl Inner {
             self.set(&[(Settings::DRAINING, None)]).await?;
         }
         Ok(())
+    }
+
+    /// The other gateways that live. One that was killed a moment ago is still registered, and hears
+    /// nothing any more.
+    async fn others(&self) -> Vec<GatewayId> {
+        let until = Instant::now() + KEEP + Duration::from_millis(500);
+        loop {
+            // A Redis that does not answer leaves what was known.
+            let _ = self.attendance.renew(&*self.store).await;
+            let mut others = self.attendance.known().standing(Instant::now()).gateways;
+            others.retain(|gateway| *gateway != self.attendance.me);
+            let hear = self.store.nudge().await;
+            let all_hear = hear.is_ok_and(|hear| hear > others.len());
+            if others.is_empty() || all_hear || Instant::now() >= until {
+                return others;
+            }
+            tokio::time::sleep(Duration::from_millis(200)).await;
+        }
     }
 
     /// Whether the containers of this host are looked after here.

@@ -254,7 +254,7 @@ impl Reconciler {
         tracing::warn!(containers, "Redis had lost its data; wrote it down again");
         self.trust_heartbeats_from = Instant::now() + heartbeat_limit(&inner.config);
         inner.attendance.renew(&*inner.store).await?;
-        inner.store.nudge().await
+        inner.store.nudge().await.map(|_| ())
     }
 
     /// The containers that have a user; None: they are to have none. Asked before Redis is asked

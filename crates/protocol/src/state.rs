@@ -17,6 +17,9 @@ pub mod field {
     pub const MODEL: &str = "model";
     /// The running turn, empty between turns.
     pub const TURN: &str = "turn";
+    /// `1`: Redis had lost it, and this was written down from memory; its wrapper has not said yet
+    /// how it stands.
+    pub const UNSURE: &str = "unsure";
     /// Rewritten by the wrapper every few seconds.
     pub const LAST_HEARTBEAT: &str = "lastHeartbeat";
     /// When the session was claimed.

@@ -1,7 +1,7 @@
 //! What gateways know of each other, in Redis.
 
 use std::collections::HashMap;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use redis::AsyncCommands;
@@ -43,14 +43,46 @@ impl Register for RedisStore {
         Ok(pipe.exec_async(&mut self.commands()).await?)
     }
 
-    async fn nudge(&self) -> Result<(), StoreError> {
+    async fn nudge(&self) -> Result<usize, StoreError> {
         let mut commands = self.commands();
-        let _: u64 = commands.publish(self.keys.news(), news::CHANGED).await?;
-        Ok(())
+        Ok(commands.publish(self.keys.news(), news::CHANGED).await?)
     }
 }
 
+/// How soon a gateway is back on a Redis that was restarted.
+const BACK_WITHIN: Duration = Duration::from_millis(1500);
+/// How long those that are back may take to write down what they know.
+const RESTORED_WITHIN: Duration = Duration::from_secs(8);
+
 impl RedisStore {
+    /// For a gateway that knew a pool before: a Redis that knows of none may have been emptied, and
+    /// another gateway may be about to write down again what it knows.
+    ///
+    /// # Errors
+    /// When Redis is away.
+    pub async fn wait_restored(&self) -> Result<(), StoreError> {
+        let began = Instant::now();
+        loop {
+            if self.commands().exists(self.keys.pool_id()).await? {
+                return Ok(());
+            }
+            let (_, others): (String, usize) = redis::cmd("PUBSUB")
+                .arg("NUMSUB")
+                .arg(self.keys.news())
+                .query_async(&mut self.commands())
+                .await?;
+            let patience = if others > 0 {
+                RESTORED_WITHIN
+            } else {
+                BACK_WITHIN
+            };
+            if began.elapsed() >= patience {
+                return Ok(());
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    }
+
     async fn register(
         &self,
         gateway: &GatewayId,

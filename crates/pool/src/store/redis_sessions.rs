@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use ccpool_protocol::state::field;
 use ccpool_protocol::{SessionId, TurnId};
 use redis::AsyncCommands;
 
@@ -28,7 +29,8 @@ impl Sessions for RedisStore {
             .commands()
             .hgetall(self.keys.session(session).state)
             .await?;
-        if state.is_empty() {
+        // A wrapper that lives writes into it also when Redis has lost the rest.
+        if !state.contains_key(field::STATUS) {
             self.unless_emptied().await?;
         }
         Ok(state)

@@ -4,6 +4,7 @@
 
 use std::collections::HashMap;
 use std::fmt;
+use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
@@ -41,6 +42,8 @@ pub struct RedisStore {
     pub(super) keys: Keys,
     pub(super) scripts: Scripts,
     pub(super) output_buffer: usize,
+    /// The pool's id as it was told first.
+    pool: OnceLock<String>,
     db: i64,
 }
 
@@ -76,6 +79,7 @@ impl RedisStore {
             keys,
             scripts: Scripts::default(),
             output_buffer,
+            pool: OnceLock::new(),
             db,
         })
     }
@@ -139,7 +143,10 @@ impl RedisStore {
 
     /// What is not there may have been lost.
     pub(super) async fn unless_emptied(&self) -> Result<(), StoreError> {
-        if self.commands().exists(self.keys.pool_id()).await? {
+        let id: Option<String> = self.commands().get(self.keys.pool_id()).await?;
+        // Another id: a gateway that knew nothing of this pool has begun another one.
+        let known = id.is_some_and(|id| self.pool.get().is_none_or(|ours| *ours == id));
+        if known {
             Ok(())
         } else {
             Err(StoreError::Emptied)
@@ -175,7 +182,9 @@ impl Store for RedisStore {
         let key = self.keys.pool_id();
         let mut commands = self.commands();
         let _: bool = commands.set_nx(&key, proposal).await?;
-        Ok(commands.get(&key).await?)
+        let id: String = commands.get(&key).await?;
+        self.pool.get_or_init(|| id.clone());
+        Ok(id)
     }
 
     async fn reserve(&self, place: &Reservation, fence: Fence) -> Result<Reserve, StoreError> {
@@ -400,6 +409,7 @@ impl Store for RedisStore {
 
     async fn sessions(&self) -> Result<Vec<(SessionId, ContainerId)>, StoreError> {
         let live: HashMap<String, String> = self.commands().hgetall(self.keys.sessions()).await?;
+        self.unless_emptied().await?;
         let mut live: Vec<(SessionId, ContainerId)> = live
             .into_iter()
             .filter_map(|(s, c)| Some((SessionId::new(s).ok()?, ContainerId::new(c).ok()?)))

@@ -28,6 +28,7 @@ pub trait Register: Send + Sync + fmt::Debug {
     /// Changes settings, or with None resets them, and tells all gateways.
     async fn set(&self, settings: &[(&'static str, Option<String>)]) -> Result<(), StoreError>;
 
-    /// Tells all gateways that something has changed.
-    async fn nudge(&self) -> Result<(), StoreError>;
+    /// Tells all gateways that something has changed. Returns how many hear it: those that are
+    /// connected, whatever the register says.
+    async fn nudge(&self) -> Result<usize, StoreError>;
 }
