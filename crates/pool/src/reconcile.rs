@@ -34,6 +34,8 @@ use crate::store::{StoreError, news};
 /// Containers started at once, and then one every so often.
 const BURST: usize = 4;
 const REFILL_INTERVAL: Duration = Duration::from_millis(500);
+/// How soon after a Redis that has lost its data every gateway has looked.
+const SETTLES_WITHIN: Duration = Duration::from_secs(3);
 /// A spare that is not needed is kept for this long: a minute.
 const SURPLUS_MS: u64 = 60_000;
 
@@ -50,6 +52,9 @@ pub(crate) struct Reconciler {
     demand: Demand,
     /// As it was seen last: what is written down again when Redis has lost it.
     remembered: Vec<Container>,
+    /// After Redis has lost its data, containers that nobody knows may run on other gateways' hosts
+    /// until these have looked; none is started before.
+    settled_at: Option<Instant>,
     looks: u64,
     pace: Pace,
 }
@@ -72,6 +77,7 @@ impl Reconciler {
             trouble: None,
             demand: Demand::default(),
             remembered: Vec::new(),
+            settled_at: None,
             looks: 0,
             pace: Pace::new(now),
         }
@@ -133,6 +139,9 @@ impl Reconciler {
             Ok(both) => both,
             Err(error) => {
                 self.trust_heartbeats_from = Instant::now() + heartbeat_limit(&self.inner.config);
+                if matches!(error, StoreError::Emptied) {
+                    self.settled_at = Some(Instant::now() + SETTLES_WITHIN);
+                }
                 tracing::debug!(%error, "cannot look at the pool");
                 return;
             }
@@ -184,7 +193,8 @@ impl Reconciler {
         let (now, at) = (Instant::now(), unix_ms());
         self.demand.see(&containers, at);
         let desired = self.desired(&standing, now);
-        let startable = self.trouble.is_none() && self.fingerprint.is_some();
+        let settled = standing.gateways.len() < 2 || self.settled_at.is_none_or(|at| now >= at);
+        let startable = self.trouble.is_none() && self.fingerprint.is_some() && settled;
         let spare = containers.iter().any(|c| c.state == ContainerState::Warm);
         let gives_way = spare && queue.waiting == 0 && inner.courtesy.until(now).is_some();
         let observed = Observed {
@@ -252,6 +262,7 @@ impl Reconciler {
         }
         let containers = self.remembered.len();
         tracing::warn!(containers, "Redis had lost its data; wrote it down again");
+        self.settled_at = Some(Instant::now() + SETTLES_WITHIN);
         self.trust_heartbeats_from = Instant::now() + heartbeat_limit(&inner.config);
         inner.attendance.renew(&*inner.store).await?;
         inner.store.nudge().await.map(|_| ())
@@ -389,7 +400,7 @@ impl Reconciler {
         if let Some(until) = self.inner.courtesy.until(now) {
             return until;
         }
-        let soon = now + REFILL_INTERVAL;
+        let soon = (now + REFILL_INTERVAL).max(self.settled_at.unwrap_or(now));
         self.refill.opens_at().map_or(soon, |opens| opens.max(soon))
     }
 
