@@ -1,18 +1,15 @@
 //! How often the pool is looked at.
 //!
 //! Much asks for a look, every claim too, and a look takes the longer the more containers there are.
-//! So a long one is followed by a rest, and whatever is asked for meanwhile is one look after that.
-//! Claims and turns wait for none.
+//! So it is followed by a rest that grows with them, and whatever is asked for meanwhile is one look
+//! after that. Claims and turns wait for none.
 
 use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// A look that takes no longer needs no rest.
-const SHORT: Duration = Duration::from_millis(10);
-/// How many times as long the rest is as what a look takes beyond that: with many containers looks
-/// take a tenth of the time of each gateway, as long as the rest is not cut short.
-const REST: u32 = 9;
+/// The rest for each container: a few times what reading it takes.
+const EACH: Duration = Duration::from_micros(200);
 /// Longest rest.
 const LONGEST: Duration = Duration::from_secs(1);
 
@@ -47,12 +44,11 @@ impl Pace {
         self.due().is_some_and(|due| now >= due)
     }
 
-    /// There was one.
-    pub(crate) fn looked(&mut self, began: Instant, ended: Instant) {
-        let took = ended.saturating_duration_since(began);
-        let rest = took.saturating_sub(SHORT) * REST;
+    /// There was one, at so many containers.
+    pub(crate) fn looked(&mut self, containers: usize, ended: Instant) {
+        let containers = u32::try_from(containers).unwrap_or(u32::MAX);
         self.asked = false;
-        self.rested_at = ended + rest.min(LONGEST);
+        self.rested_at = ended + EACH.saturating_mul(containers).min(LONGEST);
     }
 }
 
@@ -65,17 +61,17 @@ mod tests {
         let (start, ms) = (Instant::now(), Duration::from_millis(1));
         let mut pace = Pace::new(start);
         assert!(pace.is_due(start));
-        pace.looked(start, start + ms * 30);
+        pace.looked(100, start);
         assert_eq!(pace.due(), None);
         pace.ask();
         pace.ask();
-        assert_eq!(pace.due(), Some(start + ms * 210));
-        assert!(!pace.is_due(start + ms * 209) && pace.is_due(start + ms * 210));
-        pace.looked(start + ms * 210, start + ms * 5210);
+        assert_eq!(pace.due(), Some(start + ms * 20));
+        assert!(!pace.is_due(start + ms * 19) && pace.is_due(start + ms * 20));
+        pace.looked(usize::MAX, start);
         pace.ask();
-        assert_eq!(pace.due(), Some(start + ms * 6210), "it has an end");
-        pace.looked(start + ms * 6210, start + ms * 6215);
+        assert_eq!(pace.due(), Some(start + ms * 1000), "it has an end");
+        pace.looked(0, start);
         pace.ask();
-        assert!(pace.is_due(start + ms * 6215), "a short one needs none");
+        assert!(pace.is_due(start), "nothing to look at needs none");
     }
 }

@@ -101,7 +101,7 @@ impl Reconciler {
                 let began = Instant::now();
                 self.look().await;
                 metrics::histogram!("ccpool_look_seconds").record(began.elapsed().as_secs_f64());
-                self.pace.looked(began, Instant::now());
+                self.pace.looked(self.remembered.len(), Instant::now());
             }
             let refill = self.wants_refill().then(|| self.refill_opens());
             let due = self.pace.due();
