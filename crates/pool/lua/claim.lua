@@ -1,7 +1,7 @@
 -- Binds the longest-warm container to a session, or finds the one that serves it already. Who finds
 -- none gets a ticket and comes back with it: first come first served, the agents taking turns.
 -- KEYS: 1 sorted set of warm containers, 2 hash of live sessions, 3 set of the agent's sessions,
---       4 state of the session, 5 number of claims, 6 tickets in the order in which they are
+--       4 state of the session, 5 number of the last claim, 6 tickets in the order in which they are
 --       served, 7 hash of tickets, 8 hash of whose turn it is, 9 the pool's id,
 --       10.. the session's other keys, which must not expire while it lives
 -- ARGV: 1 session, 2 agent, 3 most sessions of the agent, 4 beginning of container keys,
@@ -22,21 +22,28 @@ if live then
   end
   return {'draining', live}
 end
+if redis.call('EXISTS', KEYS[9]) == 0 then
+  -- Whatever is warm here: the session may be live on a container that is not known again yet.
+  return {'emptied'}
+end
 local t = redis.call('TIME')
 local now = t[1] * 1000 + math.floor(t[2] / 1000)
+local us = t[1] * 1000000 + t[2]
 local room = tonumber(ARGV[3]) - redis.call('SCARD', KEYS[3])
 local queue = redis.call('ZCARD', KEYS[6])
 
 -- How many containers those before this claim are owed. Tickets whose owner has gone are removed.
-local ahead = 0
+-- For one that has no place yet all are before it, and its agent's last turn is found on the way.
+local ahead, last = 0, 0
 if queue > 0 then
   local rooms = {}
   local ours = ARGV[9] ~= '' and redis.call('ZRANK', KEYS[6], ARGV[9])
-  local tickets = redis.call('ZRANGE', KEYS[6], 0, ours and ours - 1 or -1)
-  if ours == 0 then
-    tickets = {}
+  local tickets = {}
+  if ours ~= 0 then
+    tickets = redis.call('ZRANGE', KEYS[6], 0, ours and ours - 1 or -1, 'WITHSCORES')
   end
-  for _, ticket in ipairs(tickets) do
+  for i = 1, #tickets, 2 do
+    local ticket = tickets[i]
     local deadline, most, agent =
       string.match(redis.call('HGET', KEYS[7], ticket) or '', '^(%d+) (%d+) (.*)$')
     if not deadline or tonumber(deadline) < now then
@@ -44,6 +51,9 @@ if queue > 0 then
       redis.call('HDEL', KEYS[7], ticket)
       queue = queue - 1
     else
+      if agent == ARGV[2] then
+        last = tonumber(tickets[i + 1])
+      end
       rooms[agent] = rooms[agent]
         or tonumber(most) - redis.call('SCARD', ARGV[11] .. agent)
       if rooms[agent] > 0 then
@@ -95,7 +105,8 @@ if id then
       local turn = redis.call('ZSCORE', KEYS[6], ARGV[9])
       redis.call('ZREM', KEYS[6], ARGV[9])
       redis.call('HDEL', KEYS[7], ARGV[9])
-      if turn then
+      -- One that waited for its agent's limit may have a turn that is long past.
+      if turn and tonumber(turn) > tonumber(redis.call('HGET', KEYS[8], 'served') or '0') then
         redis.call('HSET', KEYS[8], 'served', turn)
       end
     end
@@ -103,7 +114,10 @@ if id then
       redis.call('DEL', KEYS[8])
     end
   end
-  local claim = redis.call('INCR', KEYS[5])
+  -- Above every earlier number, also when Redis was emptied since.
+  local number = tonumber(redis.call('GET', KEYS[5]) or '0')
+  local claim = string.format('%.0f', math.max(number + 1, us))
+  redis.call('SET', KEYS[5], claim)
   redis.call('ZREM', KEYS[1], id)
   redis.call('HSET', ARGV[4] .. id, 'state', 'assigned', 'session', ARGV[1], 'agent', ARGV[2],
     'assignedAt', now, 'assignment', ARGV[5], 'owner', ARGV[8], 'claim', claim)
@@ -120,24 +134,19 @@ if id then
     redis.call('PERSIST', KEYS[4])
   end
   -- It is told by deliver.lua, once its user may reach the session.
-  return {'ok', id, hash, tostring(claim)}
+  return {'ok', id, hash, claim}
 end
 
-if redis.call('EXISTS', KEYS[9]) == 0 then
-  return {'emptied'}
-end
 local ticket = ARGV[9]
 if ticket == '' or not redis.call('ZSCORE', KEYS[6], ticket) then
-  -- Each agent's next turn comes after its last one, and not before what is being served.
+  -- Each agent's next turn comes after its last one that waits, and not before what is being served.
   local served = tonumber(redis.call('HGET', KEYS[8], 'served') or '0')
-  local last = tonumber(redis.call('HGET', KEYS[8], 'agent:' .. ARGV[2]) or '0')
-  local turn = math.max(served, last) + 1
-  redis.call('HSET', KEYS[8], 'agent:' .. ARGV[2], turn)
-  if ticket == '' then
-    -- Among those of one turn, who came first.
-    ticket = string.format('%015.0f@%s', redis.call('HINCRBY', KEYS[8], 'came', 1), ARGV[8])
-  end
-  redis.call('ZADD', KEYS[6], turn, ticket)
+  -- Among those of one turn, who came first. Never drawn twice, also when nobody waited since.
+  local came = tonumber(redis.call('HGET', KEYS[8], 'came') or '0')
+  came = string.format('%016.0f', math.max(came + 1, us))
+  redis.call('HSET', KEYS[8], 'came', came)
+  ticket = came .. '@' .. ARGV[8]
+  redis.call('ZADD', KEYS[6], math.max(served, last) + 1, ticket)
 end
 redis.call('HSET', KEYS[7], ticket, string.format('%.0f %s %s', now + ARGV[10], ARGV[3], ARGV[2]))
 return {room > 0 and 'none' or 'agent_limit', ticket}

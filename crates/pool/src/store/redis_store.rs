@@ -264,7 +264,8 @@ impl Store for RedisStore {
             .key(self.keys.containers())
             .key(self.keys.container(&container.id).record)
             .key(self.keys.sessions())
-            .key(self.keys.leader());
+            .key(self.keys.leader())
+            .key(self.keys.container(&container.id).report);
         let session = container.session.as_ref();
         let agent = container.agent.clone().unwrap_or_default();
         if let Some(session) = session {
@@ -337,8 +338,6 @@ impl Store for RedisStore {
             .key(keys.report)
             .key(keys.inbox);
         if let Some(session) = &container.session {
-            let agent = container.agent.clone().unwrap_or_default();
-            script.key(self.keys.agent(&agent));
             script.key(&Self::lasting(self.keys.session(session))[..]);
         }
         script
@@ -351,7 +350,9 @@ impl Store for RedisStore {
                     .as_ref()
                     .map_or(String::new(), |s| self.keys.session(s).output),
             )
-            .arg(self.keys.news());
+            .arg(self.keys.news())
+            .arg(self.keys.agents_prefix())
+            .arg(container.agent.clone().unwrap_or_default().as_str());
         let _: String = script.invoke_async(&mut self.commands()).await?;
         Ok(())
     }
