@@ -155,6 +155,8 @@ impl Reconciler {
         inner.users.load_scripts().await?;
         let users = if leads { self.users().await } else { Ok(None) };
         let users = self.unless_refused(users)?.flatten();
+        // The time before what is read: the runtime may take long, and no heartbeat grows old by that.
+        let (now, at) = (Instant::now(), unix_ms());
         // Redis first: whatever it says has started is in the runtime's list, unless it is gone.
         let containers = inner.store.containers().await?;
         if let Some(users) = users {
@@ -169,7 +171,6 @@ impl Reconciler {
             }
         };
         let queue = inner.store.queue().await?;
-        let (now, at) = (Instant::now(), unix_ms());
         self.demand.see(&containers, at);
         let desired = self.desired(&standing, now);
         let startable = self.trouble.is_none() && self.fingerprint.is_some();

@@ -22,7 +22,7 @@ fn redis_does_what_the_model_does() {
     let config = ProptestConfig {
         failure_persistence: None,
         max_shrink_iters: 2000,
-        ..ProptestConfig::with_cases(70)
+        ..ProptestConfig::with_cases(50)
     };
     let histories = Histories::sequential_strategy(1..70);
     let run = TestRunner::new(config).run(&histories, |(history, steps, seen)| {

@@ -21,9 +21,17 @@ pub(super) struct Gateway {
     /// When it stops to lead by its own clock.
     until: UnixMs,
     /// What it has read, and not planned by yet.
-    read: Option<Vec<Container>>,
+    read: Option<Read>,
     pub(super) remembered: Vec<Container>,
     pub(super) tasks: Vec<Task>,
+}
+
+/// What Redis has said, when, and how the gateway stood then.
+#[derive(Debug)]
+struct Read {
+    now: UnixMs,
+    standing: Standing,
+    containers: Vec<Container>,
 }
 
 /// What a gateway did when it looked.
@@ -80,20 +88,29 @@ impl Gateway {
             self.attend(store).await;
             looked = Looked::Restored;
         }
-        match store.containers().await {
-            Ok(containers) => self.read = Some(containers),
-            Err(_) => return Looked::Not,
-        }
+        let now = store.now();
+        let Ok(containers) = store.containers().await else {
+            return Looked::Not;
+        };
+        self.read = Some(Read {
+            now,
+            standing,
+            containers,
+        });
         looked
     }
 
     /// The second half: what the runtime says, and what follows. Gives how many actions that are not
     /// under way already.
     pub(super) async fn plan(&mut self, store: &FakeStore, hosts: &Hosts, next: &mut u64) -> usize {
-        let Some(containers) = self.read.take() else {
+        let Some(Read {
+            now,
+            standing,
+            containers,
+        }) = self.read.take()
+        else {
             return 0;
         };
-        let standing = self.stands(store);
         let fence = standing.fence;
         let listed = hosts.of(self.me.host()).list(POOL).await;
         let observed = Observed {
@@ -103,7 +120,7 @@ impl Gateway {
             present: Some(listed.unwrap()),
             waiting: store.queue().await.unwrap().servable,
             refill_allowance: CAP,
-            now: store.now(),
+            now,
         };
         let desired: Desired = desired();
         let actions = plan(&desired, &observed);
