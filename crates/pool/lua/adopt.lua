@@ -1,5 +1,5 @@
 -- Takes over the claim of a gateway that is gone, under a new number.
--- KEYS: 1 record of the container, 2 sorted set of gateways, 3 number of claims,
+-- KEYS: 1 record of the container, 2 sorted set of gateways, 3 number of the last claim,
 --       4 hash of the leader
 -- ARGV: 1 the claim's number as it was seen, 2 its owner as it was seen, 3 the new owner,
 --       4 the caller's fence
@@ -16,5 +16,9 @@ local deadline = redis.call('ZSCORE', KEYS[2], ARGV[2])
 if deadline and tonumber(deadline) > t[1] * 1000 + math.floor(t[2] / 1000) then
   return 'moved'
 end
-redis.call('HSET', KEYS[1], 'owner', ARGV[3], 'claim', redis.call('INCR', KEYS[3]))
+-- Above every earlier number, also when Redis was emptied since.
+local last = tonumber(redis.call('GET', KEYS[3]) or '0')
+local claim = string.format('%.0f', math.max(last + 1, t[1] * 1000000 + t[2]))
+redis.call('SET', KEYS[3], claim)
+redis.call('HSET', KEYS[1], 'owner', ARGV[3], 'claim', claim)
 return 'ok'

@@ -1,12 +1,13 @@
 -- Keeps a gateway registered, lets it lead when nobody does, and tells it what it has to know.
 -- KEYS: 1 sorted set of gateways, 2 hash of the leader, 3 hash of settings, 4 the pool's id,
---       5 number of claims
+--       5 number of the last claim
 -- ARGV: 1 gateway as "id@host", 2 how long it is taken for live after this, in ms,
 --       3 "attend" | "leave", 4 the pool's id as the gateway knows it
 -- Returns: {{now, fence or "", leader or "", "1" if Redis knows the pool by this id or "0"},
 --           {live gateways}, {setting, value, …}}
 local t = redis.call('TIME')
 local now = t[1] * 1000 + math.floor(t[2] / 1000)
+local us = t[1] * 1000000 + t[2]
 redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', now)
 local leader = redis.call('HGET', KEYS[2], 'owner')
 local until_ms = tonumber(redis.call('HGET', KEYS[2], 'until') or '0')
@@ -24,8 +25,8 @@ else
   if not leader or until_ms <= now then
     -- Above every earlier number, also when Redis was emptied since.
     local last = tonumber(redis.call('HGET', KEYS[2], 'fence') or '0')
-    redis.call('HSET', KEYS[2], 'owner', ARGV[1], 'fence', math.max(last + 1, now),
-      'until', now + ARGV[2])
+    redis.call('HSET', KEYS[2], 'owner', ARGV[1], 'until', now + ARGV[2],
+      'fence', string.format('%.0f', math.max(last + 1, us)))
     leader = ARGV[1]
   elseif leader == ARGV[1] then
     redis.call('HSET', KEYS[2], 'until', now + ARGV[2])

@@ -1,7 +1,7 @@
 -- Binds the longest-warm container to a session, or finds the one that serves it already. Who finds
 -- none gets a ticket and comes back with it: first come first served, the agents taking turns.
 -- KEYS: 1 sorted set of warm containers, 2 hash of live sessions, 3 set of the agent's sessions,
---       4 state of the session, 5 number of claims, 6 tickets in the order in which they are
+--       4 state of the session, 5 number of the last claim, 6 tickets in the order in which they are
 --       served, 7 hash of tickets, 8 hash of whose turn it is, 9 the pool's id,
 --       10.. the session's other keys, which must not expire while it lives
 -- ARGV: 1 session, 2 agent, 3 most sessions of the agent, 4 beginning of container keys,
@@ -23,21 +23,29 @@ if live then
   end
   return {'draining', live}
 end
+local known = call('MGET', KEYS[9], KEYS[5])
+if not known[1] then
+  -- Whatever is warm here: the session may be live on a container that is not known again yet.
+  return {'emptied'}
+end
 local t = call('TIME')
 local now = t[1] * 1000 + math.floor(t[2] / 1000)
+local us = t[1] * 1000000 + t[2]
 local room = tonumber(ARGV[3]) - call('SCARD', KEYS[3])
 local queue = call('ZCARD', KEYS[6])
 
 -- How many containers those before this claim are owed. Tickets whose owner has gone are removed.
-local ahead = 0
+-- For one that has no place yet all are before it, and its agent's last turn is found on the way.
+local ahead, last = 0, 0
 if queue > 0 then
   local rooms = {}
   local ours = ARGV[9] ~= '' and call('ZRANK', KEYS[6], ARGV[9])
-  local tickets = call('ZRANGE', KEYS[6], 0, ours and ours - 1 or -1)
-  if ours == 0 then
-    tickets = {}
+  local tickets = {}
+  if ours ~= 0 then
+    tickets = call('ZRANGE', KEYS[6], 0, ours and ours - 1 or -1, 'WITHSCORES')
   end
-  for _, ticket in ipairs(tickets) do
+  for i = 1, #tickets, 2 do
+    local ticket = tickets[i]
     local deadline, most, agent =
       string.match(call('HGET', KEYS[7], ticket) or '', '^(%d+) (%d+) (.*)$')
     if not deadline or tonumber(deadline) < now then
@@ -45,6 +53,9 @@ if queue > 0 then
       call('HDEL', KEYS[7], ticket)
       queue = queue - 1
     else
+      if agent == ARGV[2] then
+        last = tonumber(tickets[i + 1])
+      end
       rooms[agent] = rooms[agent]
         or tonumber(most) - call('SCARD', ARGV[11] .. agent)
       if rooms[agent] > 0 then
@@ -97,7 +108,8 @@ if id then
       local turn = call('ZSCORE', KEYS[6], ARGV[9])
       call('ZREM', KEYS[6], ARGV[9])
       call('HDEL', KEYS[7], ARGV[9])
-      if turn then
+      -- One that waited for its agent's limit may have a turn that is long past.
+      if turn and tonumber(turn) > tonumber(call('HGET', KEYS[8], 'served') or '0') then
         call('HSET', KEYS[8], 'served', turn)
       end
     end
@@ -105,9 +117,11 @@ if id then
       call('DEL', KEYS[8])
     end
   end
-  local claim = call('INCR', KEYS[5])
+  -- Above every earlier number, also when Redis was emptied since.
+  local claim = string.format('%.0f', math.max(tonumber(known[2] or '0') + 1, us))
   -- Each number that a command is given is put into words anew.
   local at = string.format('%.0f', now)
+  call('SET', KEYS[5], claim)
   call('ZREM', KEYS[1], id)
   call('HSET', ARGV[4] .. id, 'state', 'assigned', 'session', ARGV[1], 'agent', ARGV[2],
     'assignedAt', at, 'assignment', ARGV[5], 'owner', ARGV[8], 'claim', claim)
@@ -127,21 +141,16 @@ if id then
   return {'ok', id, hash, claim}
 end
 
-if call('EXISTS', KEYS[9]) == 0 then
-  return {'emptied'}
-end
 local ticket = ARGV[9]
 if ticket == '' or not call('ZSCORE', KEYS[6], ticket) then
-  -- Each agent's next turn comes after its last one, and not before what is being served.
+  -- Each agent's next turn comes after its last one that waits, and not before what is being served.
   local served = tonumber(call('HGET', KEYS[8], 'served') or '0')
-  local last = tonumber(call('HGET', KEYS[8], 'agent:' .. ARGV[2]) or '0')
-  local turn = math.max(served, last) + 1
-  call('HSET', KEYS[8], 'agent:' .. ARGV[2], turn)
-  if ticket == '' then
-    -- Among those of one turn, who came first.
-    ticket = string.format('%015.0f@%s', call('HINCRBY', KEYS[8], 'came', 1), ARGV[8])
-  end
-  call('ZADD', KEYS[6], turn, ticket)
+  -- Among those of one turn, who came first. Never drawn twice, also when nobody waited since.
+  local came = tonumber(call('HGET', KEYS[8], 'came') or '0')
+  came = string.format('%016.0f', math.max(came + 1, us))
+  call('HSET', KEYS[8], 'came', came)
+  ticket = came .. '@' .. ARGV[8]
+  call('ZADD', KEYS[6], math.max(served, last) + 1, ticket)
 end
 call('HSET', KEYS[7], ticket, string.format('%.0f %s %s', now + ARGV[10], ARGV[3], ARGV[2]))
 return {room > 0 and 'none' or 'agent_limit', ticket}

@@ -245,7 +245,9 @@ fn missing(desired: &Desired, observed: &Observed, spares: &[&Container]) -> usi
         .iter()
         .any(|spare| is_outdated(desired, observed, spare));
     let surge = usize::from(outdated && spares.len() <= wish);
-    let room = desired.max_total.saturating_sub(observed.containers.len());
+    // What nobody knows still takes its place until it is removed.
+    let there = observed.containers.len() + orphans(observed).len();
+    let room = desired.max_total.saturating_sub(there);
     (wish.saturating_sub(spares.len()))
         .max(surge)
         .min(room)

@@ -176,6 +176,8 @@ impl Reconciler {
         inner.users.load_scripts().await?;
         let users = if leads { self.users().await } else { Ok(None) };
         let users = self.unless_refused(users)?.flatten();
+        // The time before what is read: the runtime may take long, and no heartbeat grows old by that.
+        let (now, at) = (Instant::now(), unix_ms());
         // Redis first: whatever it says has started is in the runtime's list, unless it is gone.
         let containers = inner.store.containers().await?;
         if let Some(users) = users {
@@ -190,7 +192,6 @@ impl Reconciler {
             }
         };
         let queue = inner.store.queue().await?;
-        let (now, at) = (Instant::now(), unix_ms());
         self.demand.see(&containers, at);
         let desired = self.desired(&standing, now);
         let settled = standing.gateways.len() < 2 || self.settled_at.is_none_or(|at| now >= at);

@@ -21,7 +21,7 @@ pub struct Standing {
     pub fence: Option<Fence>,
     /// Who leads.
     pub leader: Option<GatewayId>,
-    /// Who lives, this one included.
+    /// Who lives, this one included, in the order of their ids.
     pub gateways: Vec<GatewayId>,
     /// What was changed while the pool runs.
     pub settings: Settings,

@@ -134,7 +134,7 @@ impl Keys {
         format!("{}pool:settings", self.prefix)
     }
 
-    /// String: how many claims were served; numbers the claims.
+    /// String: the number of the last claim.
     pub fn claims(&self) -> String {
         format!("{}pool:claims", self.prefix)
     }

@@ -148,9 +148,13 @@ impl Runtime for ProcessRuntime {
             .process_group(0)
             .kill_on_drop(true)
             .spawn()
-            .map_err(|error| RuntimeError::ProgramMissing {
-                program: self.wrapper.display().to_string(),
-                detail: error.to_string(),
+            .map_err(|error| {
+                // Nothing has run in it, so it is empty.
+                std::fs::remove_dir(&folder).ok();
+                RuntimeError::ProgramMissing {
+                    program: self.wrapper.display().to_string(),
+                    detail: error.to_string(),
+                }
             })?;
         let Some(pid) = child.id().and_then(|pid| i32::try_from(pid).ok()) else {
             child.start_kill().ok();

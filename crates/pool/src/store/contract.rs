@@ -126,7 +126,8 @@ pub trait Store: Register + Claims + Sessions + Send + Sync + fmt::Debug {
         session: Option<&SessionId>,
     ) -> Result<(), StoreError>;
 
-    /// The container of a live session.
+    /// The container of a live session. None: there is none; an error when Redis has lost what it
+    /// knew.
     async fn serving(&self, session: &SessionId) -> Result<Option<ContainerId>, StoreError>;
 
     /// Live sessions and their containers.

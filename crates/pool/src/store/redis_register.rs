@@ -105,11 +105,15 @@ impl RedisStore {
             .invoke_async(&mut self.commands())
             .await?;
         let [now, fence, leader, known] = said;
+        let mut gateways: Vec<GatewayId> =
+            gateways.iter().filter_map(|id| id.parse().ok()).collect();
+        // In the order of their ids, not of their deadlines: all see the same first one.
+        gateways.sort();
         Ok(Standing {
             now: now.parse().map_err(|_| unexpected("attend", &now))?,
             fence: fence.parse().ok().map(Fence),
             leader: leader.parse().ok(),
-            gateways: gateways.iter().filter_map(|id| id.parse().ok()).collect(),
+            gateways,
             settings: Settings::from_hash(&settings),
             emptied: known == "0",
         })

@@ -15,9 +15,9 @@ use super::{Page, PushOutcome, RedisStore, Sessions, StoreError};
 use crate::clock::millis;
 
 /// Most envelopes in a page.
-const PAGE_ENVELOPES: usize = 500;
+pub(super) const PAGE_ENVELOPES: usize = 500;
 /// A page ends with the envelope that brings it to this many bytes.
-const PAGE_BYTES: usize = 1 << 20;
+pub(super) const PAGE_BYTES: usize = 1 << 20;
 
 #[async_trait]
 impl Sessions for RedisStore {

@@ -293,7 +293,8 @@ impl Store for RedisStore {
             .key(self.keys.containers())
             .key(self.keys.container(&container.id).record)
             .key(self.keys.sessions())
-            .key(self.keys.leader());
+            .key(self.keys.leader())
+            .key(self.keys.container(&container.id).report);
         let session = container.session.as_ref();
         let agent = container.agent.clone().unwrap_or_default();
         if let Some(session) = session {
@@ -366,8 +367,6 @@ impl Store for RedisStore {
             .key(keys.report)
             .key(keys.inbox);
         if let Some(session) = &container.session {
-            let agent = container.agent.clone().unwrap_or_default();
-            script.key(self.keys.agent(&agent));
             script.key(&Self::lasting(self.keys.session(session))[..]);
         }
         script
@@ -380,7 +379,9 @@ impl Store for RedisStore {
                     .as_ref()
                     .map_or(String::new(), |s| self.keys.session(s).output),
             )
-            .arg(self.keys.news());
+            .arg(self.keys.news())
+            .arg(self.keys.agents_prefix())
+            .arg(container.agent.clone().unwrap_or_default().as_str());
         let _: String = script.invoke_async(&mut self.commands()).await?;
         Ok(())
     }
@@ -404,12 +405,14 @@ impl Store for RedisStore {
         let id: Option<String> = commands
             .hget(self.keys.sessions(), session.as_str())
             .await?;
+        if id.is_none() {
+            self.unless_emptied().await?;
+        }
         Ok(id.and_then(|id| ContainerId::new(id).ok()))
     }
 
     async fn sessions(&self) -> Result<Vec<(SessionId, ContainerId)>, StoreError> {
         let live: HashMap<String, String> = self.commands().hgetall(self.keys.sessions()).await?;
-        self.unless_emptied().await?;
         let mut live: Vec<(SessionId, ContainerId)> = live
             .into_iter()
             .filter_map(|(s, c)| Some((SessionId::new(s).ok()?, ContainerId::new(c).ok()?)))

@@ -7,15 +7,18 @@
 )]
 
 mod claim;
+mod contract;
 mod emptied;
 mod gateways;
 mod hostile;
 mod lifecycle;
+mod model;
 mod outage;
 mod planning;
 mod reading;
 mod scene;
 mod support;
+mod swarm;
 mod turns;
 mod users;
 mod vandal;

@@ -104,13 +104,15 @@ fn observed() -> impl Strategy<Value = Observed> {
         0usize..6,
         any::<bool>(),
         standing(),
+        0u64..3,
     )
-        .prop_map(|(containers, waiting, answers, standing)| {
+        .prop_map(|(containers, waiting, answers, standing, strangers)| {
             let mut seen = std::collections::BTreeSet::new();
             let containers: Vec<_> = containers
                 .into_iter()
                 .filter(|(c, _)| seen.insert(c.id.clone()))
                 .collect();
+            let strangers = (0..strangers).map(|n| ContainerId::from_random(2000 + n));
             let present = containers
                 .iter()
                 .filter_map(|(c, alive)| {
@@ -121,6 +123,7 @@ fn observed() -> impl Strategy<Value = Observed> {
                     let presence = if (*alive)? { Presence::Running } else { exit };
                     Some((c.id.clone(), presence))
                 })
+                .chain(strangers.map(|id| (id, Presence::Running)))
                 .collect();
             Observed {
                 me: gateway(0),
@@ -192,7 +195,10 @@ proptest! {
         loop {
             let actions = plan(&desired, &world);
             let created = actions.iter().filter(|a| **a == Action::Create).count();
-            prop_assert!(created == 0 || world.containers.len() + created <= desired.max_total);
+            let known = |id: &ContainerId| world.containers.iter().any(|c| c.id == *id);
+            let strangers = world.present.iter().flatten().filter(|(id, _)| !known(id)).count();
+            let there = world.containers.len() + strangers + created;
+            prop_assert!(created == 0 || there <= desired.max_total);
             let mut named: Vec<_> = actions.iter().filter_map(Action::container).collect();
             let count = named.len();
             named.sort();
