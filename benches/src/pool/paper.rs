@@ -9,7 +9,7 @@ use std::time::Duration;
 use anyhow::Result;
 use async_trait::async_trait;
 use ccpool::config::{Config, RedisTarget, Secret};
-use ccpool::runtime::{Launch, Presence, Runtime, RuntimeError};
+use ccpool::runtime::{Exit, Launch, Presence, Runtime, RuntimeError};
 use ccpool::{ContainerId, Pool, PoolParts, RedisAddress};
 use futures::StreamExt;
 use futures::stream::BoxStream;
@@ -83,6 +83,14 @@ impl Runtime for Paper {
 
     async fn list(&self, _pool: &str) -> Result<BTreeMap<ContainerId, Presence>, RuntimeError> {
         Ok(self.all().clone())
+    }
+
+    async fn exit(
+        &self,
+        _container: &ContainerId,
+        _patience: Duration,
+    ) -> Result<Option<Exit>, RuntimeError> {
+        Ok(None)
     }
 
     async fn remove(&self, container: &ContainerId, _grace: Duration) -> Result<(), RuntimeError> {
