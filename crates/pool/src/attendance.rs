@@ -7,7 +7,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::{Notify, watch};
+use tokio::sync::{Mutex, Notify, watch};
 use tokio::time::{Instant, timeout};
 use tokio_util::sync::CancellationToken;
 
@@ -60,6 +60,8 @@ pub(crate) struct Attendance {
     pool: String,
     known: watch::Sender<Known>,
     again: Notify,
+    /// It has left; held while Redis is asked, so that no answer overtakes another one.
+    resigned: Mutex<bool>,
 }
 
 impl Attendance {
@@ -81,6 +83,7 @@ impl Attendance {
             pool,
             known: watch::channel(known).0,
             again: Notify::new(),
+            resigned: Mutex::new(false),
         })
     }
 
@@ -99,8 +102,25 @@ impl Attendance {
         self.again.notify_one();
     }
 
-    /// Asks now.
+    /// Leaves the register and stays out of it. Returns those that remain.
+    pub(crate) async fn resign(&self, store: &dyn Store) -> Result<Vec<GatewayId>, StoreError> {
+        let mut resigned = self.resigned.lock().await;
+        *resigned = true;
+        store.leave(&self.me).await
+    }
+
+    /// Registers again after all.
+    pub(crate) async fn return_to(&self, store: &dyn Store) -> Result<(), StoreError> {
+        *self.resigned.lock().await = false;
+        self.renew(store).await
+    }
+
+    /// Asks now, unless this gateway has left.
     pub(crate) async fn renew(&self, store: &dyn Store) -> Result<(), StoreError> {
+        let resigned = self.resigned.lock().await;
+        if *resigned {
+            return Ok(());
+        }
         let asked = Instant::now();
         let standing = store.attend(&self.me, KEEP, &self.pool).await?;
         let before = self.known.borrow().fence();

@@ -240,10 +240,9 @@ impl Pool {
     pub async fn shutdown(&self, deadline: Duration) {
         let inner = &self.inner;
         let deadline = Instant::now() + deadline;
-        let me = &inner.attendance.me;
-        let others = inner.others().await;
-        let stays = others.iter().any(|gateway| gateway.host() == me.host());
         inner.closed.store(true, Ordering::Relaxed);
+        let others = inner.others().await;
+        let stays = inner.leaves_containers_to(&others).await;
         if !stays {
             inner.leaving.store(true, Ordering::Relaxed);
             inner.nudge.notify_one();
@@ -256,11 +255,17 @@ impl Pool {
         inner.stop.cancel();
         inner.tasks.close();
         inner.tasks.wait().await;
-        if !stays {
-            crate::execute::remove_all(inner, others.is_empty()).await;
+        if stays {
+            return;
         }
-        if let Err(error) = inner.store.leave(me).await {
-            tracing::debug!(%error, "could not leave the register; its entry expires");
+        crate::execute::remove_all(inner, false).await;
+        match inner.attendance.resign(&*inner.store).await {
+            Ok(remain) if remain.iter().any(|gateway| others.contains(gateway)) => {}
+            // What gateways that were killed have left on other hosts.
+            Ok(_) => crate::execute::remove_all(inner, true).await,
+            Err(error) => {
+                tracing::debug!(%error, "could not leave the register; its entry expires");
+            }
         }
     }
 }
@@ -303,6 +308,23 @@ impl Inner {
             }
             tokio::time::sleep(Duration::from_millis(200)).await;
         }
+    }
+
+    /// Leaves the register if one of the others looks after this host. Of several that go at the same
+    /// time the last one stays for it.
+    async fn leaves_containers_to(&self, others: &[GatewayId]) -> bool {
+        let here = |gateway: &&GatewayId| gateway.host() == self.attendance.me.host();
+        if !others.iter().any(|gateway| here(&gateway)) {
+            return false;
+        }
+        let remain = self.attendance.resign(&*self.store).await;
+        let remain = remain.unwrap_or_default();
+        if remain.iter().filter(here).any(|g| others.contains(g)) {
+            return true;
+        }
+        // A Redis that does not answer is told later, or finds out.
+        let _ = self.attendance.return_to(&*self.store).await;
+        false
     }
 
     /// Whether the containers of this host are looked after here.

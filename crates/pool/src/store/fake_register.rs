@@ -50,7 +50,7 @@ impl Register for FakeStore {
         })
     }
 
-    async fn leave(&self, gateway: &GatewayId) -> Result<(), StoreError> {
+    async fn leave(&self, gateway: &GatewayId) -> Result<Vec<GatewayId>, StoreError> {
         let mut book = self.check()?;
         book.forget_gateways();
         let known = &mut book.known;
@@ -62,7 +62,7 @@ impl Register for FakeStore {
             lead.owner = None;
             lead.fence = None;
         }
-        Ok(())
+        Ok(known.gateways.keys().cloned().collect())
     }
 
     async fn set(&self, settings: &[(&'static str, Option<String>)]) -> Result<(), StoreError> {

@@ -23,9 +23,9 @@ impl Register for RedisStore {
         self.register(gateway, keep, "attend", pool).await
     }
 
-    async fn leave(&self, gateway: &GatewayId) -> Result<(), StoreError> {
+    async fn leave(&self, gateway: &GatewayId) -> Result<Vec<GatewayId>, StoreError> {
         let left = self.register(gateway, Duration::ZERO, "leave", "").await;
-        left.map(|_| ())
+        left.map(|standing| standing.gateways)
     }
 
     async fn set(&self, settings: &[(&'static str, Option<String>)]) -> Result<(), StoreError> {

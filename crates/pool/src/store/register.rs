@@ -22,8 +22,9 @@ pub trait Register: Send + Sync + fmt::Debug {
         pool: &str,
     ) -> Result<Standing, StoreError>;
 
-    /// Takes a gateway out of the register; another one may lead at once.
-    async fn leave(&self, gateway: &GatewayId) -> Result<(), StoreError>;
+    /// Takes a gateway out of the register; another one may lead at once. Returns those that remain:
+    /// of several that leave at the same time one alone is told that there is nobody.
+    async fn leave(&self, gateway: &GatewayId) -> Result<Vec<GatewayId>, StoreError>;
 
     /// Changes settings, or with None resets them, and tells all gateways.
     async fn set(&self, settings: &[(&'static str, Option<String>)]) -> Result<(), StoreError>;

@@ -197,3 +197,24 @@ async fn who_leaves_leaves_containers_to_the_others_on_its_host() {
     assert_eq!((live.container, live.created), (container, false));
     assert_eq!(world.runtime.started(), 2, "nothing was started anew");
 }
+
+#[tokio::test]
+async fn gateways_that_all_leave_at_once_leave_nothing_behind() {
+    let mut world = World::new(config(2, 4)).await;
+    let [second, third] = [world.another().await, world.another().await];
+    world.warm(2).await;
+    world.claim("s1").await;
+    let patience = Duration::from_secs(5);
+    tokio::join!(
+        world.pool.shutdown(patience),
+        second.shutdown(patience),
+        third.shutdown(patience)
+    );
+    assert!(world.containers().await.is_empty());
+    let left: usize = world
+        .connection
+        .exists(&[world.keys.gateways(), world.keys.leader()])
+        .await
+        .unwrap();
+    assert_eq!(left, 0);
+}
