@@ -16,6 +16,8 @@ use crate::launch::{boot_model, heartbeat_limit};
 use crate::pool::{Inner, Pool};
 use crate::store::{ClaimOutcome, ClaimTerms, Condition, StoreError, Ticket};
 
+/// Redis takes less, unless something is wrong.
+const SLOW: Duration = Duration::from_millis(100);
 /// How often a waiting claim comes back at least; its place in the queue is kept for three times
 /// that.
 const COME_BACK: Duration = Duration::from_millis(500);
@@ -239,6 +241,13 @@ impl Inner {
         if known.borrow().lost {
             return Err(StoreError::silent());
         }
+        tokio::pin!(work);
+        let slow = tokio::time::timeout(SLOW, &mut work);
+        if let Ok(done) = slow.await {
+            return done;
+        }
+        // Whether Redis answers anybody is asked at once, not with the next renewal.
+        self.attendance.ask();
         tokio::select! {
             biased;
             done = work => done,
