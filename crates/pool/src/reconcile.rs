@@ -55,6 +55,8 @@ pub(crate) struct Reconciler {
     /// After Redis has lost its data, containers that nobody knows may run on other gateways' hosts
     /// until these have looked; none is started before.
     settled_at: Option<Instant>,
+    /// There were other gateways when this was last seen.
+    in_company: bool,
     looks: u64,
     pace: Pace,
 }
@@ -78,6 +80,7 @@ impl Reconciler {
             demand: Demand::default(),
             remembered: Vec::new(),
             settled_at: None,
+            in_company: false,
             looks: 0,
             pace: Pace::new(now),
         }
@@ -194,7 +197,11 @@ impl Reconciler {
         let queue = inner.store.queue().await?;
         self.demand.see(&containers, at);
         let desired = self.desired(&standing, now);
-        let settled = standing.gateways.len() < 2 || self.settled_at.is_none_or(|at| now >= at);
+        // Whoever was there and is gone may have left containers that are still stopping.
+        let settled = !self.in_company || self.settled_at.is_none_or(|at| now >= at);
+        if settled {
+            self.in_company = standing.gateways.len() > 1;
+        }
         let startable = self.trouble.is_none() && self.fingerprint.is_some() && settled;
         let spare = containers.iter().any(|c| c.state == ContainerState::Warm);
         let gives_way = spare && queue.waiting == 0 && inner.courtesy.until(now).is_some();
