@@ -19,7 +19,7 @@ const LONG: [f64; 16] = [
 ];
 
 /// Every histogram, with its buckets and what it measures.
-const HISTOGRAMS: [(&str, &[f64], &str); 6] = [
+const HISTOGRAMS: [(&str, &[f64], &str); 7] = [
     (
         "ccpool_claim_seconds",
         &MIDDLE,
@@ -29,6 +29,11 @@ const HISTOGRAMS: [(&str, &[f64], &str); 6] = [
         "ccpool_http_response_seconds",
         &MIDDLE,
         "From a request to the head of its response",
+    ),
+    (
+        "ccpool_look_seconds",
+        &MIDDLE,
+        "Looks of the reconciler at the whole pool",
     ),
     ("ccpool_redis_seconds", &SHORT, "Answers of Redis"),
     (
