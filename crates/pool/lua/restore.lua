@@ -37,6 +37,10 @@ if ARGV[3] ~= '' and redis.call('HGET', KEYS[2], 'session') == ARGV[3] then
     return 'ok'
   end
   redis.call('SADD', KEYS[6], ARGV[3])
+  -- The container may have made something else of it; that must not keep the others from being known.
+  if redis.call('TYPE', KEYS[7]).ok ~= 'hash' then
+    redis.call('DEL', KEYS[7])
+  end
   for i = 6 + words, #ARGV, 2 do
     redis.call('HSETNX', KEYS[7], ARGV[i], ARGV[i + 1])
   end

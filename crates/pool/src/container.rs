@@ -9,6 +9,28 @@ use redis::Script;
 
 use crate::store::ClaimNumber;
 
+/// What is remembered of a session's state. Its container writes there what it likes.
+const REMEMBERED: [&str; 16] = [
+    state::field::STATUS,
+    state::field::CONTAINER_ID,
+    state::field::AGENT_ID,
+    state::field::MODEL,
+    state::field::TURN,
+    state::field::STARTED_AT,
+    state::field::LAST_ACTIVITY,
+    state::field::TURNS,
+    state::field::SEQ,
+    state::field::CLI_SESSION_ID,
+    state::field::BATCH,
+    state::field::ENDED_AT,
+    state::field::VISIBLE_OUTPUT,
+    state::field::TOOL_EFFECTS,
+    state::field::RESPAWNS,
+    state::field::COST_USD,
+];
+/// The longest value of it that is remembered, in bytes.
+const LONGEST: usize = 1024;
+
 /// Why a container cannot be used whose wrapper publishes in another way than the gateway expects.
 const STRANGER: &str = "its wrapper is of another version than the gateway; build the image anew (`ccpool image build`)";
 
@@ -72,7 +94,7 @@ pub struct Container {
 /// What a session is doing.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Activity {
-    /// Its whole state, as it is written again when Redis has lost it.
+    /// Its state, as it is written again when Redis has lost it.
     pub state: BTreeMap<String, String>,
     /// The running turn.
     pub turn: Option<TurnId>,
@@ -189,7 +211,12 @@ impl Activity {
             .get(state::field::LAST_ACTIVITY)
             .and_then(|at| at.parse().ok());
         Self {
-            state: hash.clone().into_iter().collect(),
+            state: REMEMBERED
+                .into_iter()
+                .filter_map(|name| hash.get_key_value(name))
+                .filter(|(_, value)| value.len() <= LONGEST)
+                .map(|(name, value)| (name.clone(), value.clone()))
+                .collect(),
             turn: turn.and_then(|turn| TurnId::new(turn.as_str()).ok()),
             last_activity: time.unwrap_or(0),
         }

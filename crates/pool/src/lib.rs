@@ -51,6 +51,7 @@ mod execute;
 mod failure_cause;
 mod gateway;
 mod health;
+mod heard;
 mod hub;
 mod identity;
 mod info;

@@ -20,9 +20,9 @@ use crate::container::Container;
 use crate::demand::Demand;
 use crate::execute::{self, Done};
 use crate::failure_cause::FailureCause;
+use crate::heard::{Heard, heard};
 use crate::info::Counts;
 use crate::launch::heartbeat_limit;
-use crate::listener::{Listener, Signal};
 use crate::pace::Pace;
 use crate::plan::{Action, Desired, Observed, plan};
 use crate::pool::{Inner, Seen};
@@ -479,26 +479,6 @@ async fn next(ended: &mut Option<BoxStream<'static, ()>>) -> bool {
 async fn at(time: Option<Instant>) {
     match time {
         Some(time) => tokio::time::sleep_until(time).await,
-        None => std::future::pending().await,
-    }
-}
-
-/// What has come over a channel.
-enum Heard {
-    Message(Arc<str>),
-    /// Something, but not what: look.
-    Something,
-    /// The subscription is gone.
-    Nothing,
-}
-
-async fn heard(channel: &mut Option<Listener>) -> Heard {
-    match channel {
-        Some(listener) => match listener.next().await {
-            Some(Signal::Message(message)) => Heard::Message(message),
-            Some(Signal::Missed) => Heard::Something,
-            None => Heard::Nothing,
-        },
         None => std::future::pending().await,
     }
 }

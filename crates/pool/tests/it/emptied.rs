@@ -118,3 +118,22 @@ async fn one_that_was_claimed_unseen_is_not_claimed_again() {
     world.warm(1).await;
     assert!(!world.containers().await.contains(&container));
 }
+
+#[tokio::test]
+async fn a_container_that_spoils_its_session_meanwhile_holds_nobody_up() {
+    let mut world = World::new(config(1, 3)).await;
+    world.warm(1).await;
+    world.claim("s1").await;
+    world.warm(1).await;
+    world.looked().await;
+    flush(&mut world).await;
+    let state = world.session_keys("s1").state;
+    let () = world.connection.set(&state, "spoilt").await.unwrap();
+    eventually("both are known again", async || {
+        let counts = world.pool.snapshot().await.ok()?.counts;
+        (counts.total == 2).then_some(())
+    })
+    .await;
+    world.warm(1).await;
+    world.claim("s2").await;
+}
