@@ -7,7 +7,6 @@ mod cli;
 mod gateway;
 mod http;
 mod logging;
-mod mcp;
 mod traces;
 
 use std::process::ExitCode;

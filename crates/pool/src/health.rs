@@ -158,7 +158,7 @@ impl Pool {
         };
         let known = serving && token::matches(bearer, &hash);
         Ok(known.then_some(Caller {
-            container,
+            container: Some(container),
             session: found.session,
             agent: found.agent,
         }))

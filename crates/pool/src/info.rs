@@ -295,8 +295,8 @@ impl Check {
 /// Who calls the gateway's tools.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Caller {
-    /// The container whose token it is.
-    pub container: ContainerId,
+    /// The container whose token it is; none for one that was made for a person.
+    pub container: Option<ContainerId>,
     /// The session that it serves; none before the claim.
     pub session: Option<SessionId>,
     /// On whose behalf; none before the claim.

@@ -19,7 +19,7 @@ const LONG: [f64; 16] = [
 ];
 
 /// Every histogram, with its buckets and what it measures.
-const HISTOGRAMS: [(&str, &[f64], &str); 7] = [
+const HISTOGRAMS: [(&str, &[f64], &str); 8] = [
     (
         "ccpool_claim_seconds",
         &MIDDLE,
@@ -47,13 +47,18 @@ const HISTOGRAMS: [(&str, &[f64], &str); 7] = [
         "Starts of containers, until the runtime has started them",
     ),
     (
+        "ccpool_tool_call_seconds",
+        &LONG,
+        "Calls of the gateway's tools, until they are answered",
+    ),
+    (
         "ccpool_turn_stage_seconds",
         &LONG,
         "Stages of turns, and whole turns (`turn`)",
     ),
 ];
 
-const COUNTERS: [(&str, &str); 6] = [
+const COUNTERS: [(&str, &str); 7] = [
     ("ccpool_claim_misses_total", "Claims that had to wait"),
     ("ccpool_claims_total", "Claims"),
     ("ccpool_container_failures_total", "Containers that failed"),
@@ -62,6 +67,7 @@ const COUNTERS: [(&str, &str); 6] = [
         "ccpool_refill_total",
         "Containers that became warm, or failed before they were",
     ),
+    ("ccpool_tool_calls_total", "Calls of the gateway's tools"),
     (
         "ccpool_turns_total",
         "Turns sent through this gateway that are over",

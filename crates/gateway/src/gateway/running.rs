@@ -11,6 +11,7 @@ use axum::serve::ListenerExt;
 use ccpool::config::{Config, RedisTarget, RuntimeKind, Secret};
 use ccpool::runtime::{DockerRuntime, Measured, ProcessRuntime, Runtime};
 use ccpool::{EmbeddedRedis, Pool, PoolParts, RedisAddress};
+use ccpool_tools::{GatewayTools, bridge};
 use metrics_exporter_prometheus::PrometheusHandle;
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
@@ -23,7 +24,6 @@ use super::listener::{ToolsAddress, bind, host_names};
 use super::metrics;
 use super::wrapper;
 use crate::http::{AppState, Gate, mcp_only, openapi_text, router};
-use crate::mcp;
 
 /// How long streams have to end by themselves.
 const LAST_WORDS: Duration = Duration::from_secs(1);
@@ -133,7 +133,8 @@ impl Gateway {
         let hosts = host_names(&tools.url)
             .into_iter()
             .chain(host.map(|ip| ip.to_string()));
-        let mcp = mcp::router(&pool, hosts, stop.clone());
+        let offered = GatewayTools::built_in(&pool, &config);
+        let mcp = bridge(&pool, offered, hosts, stop.clone());
         if let Some(listener) = tools.listener {
             serve(
                 &mut servers,

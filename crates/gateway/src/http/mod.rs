@@ -12,8 +12,8 @@ mod sse;
 mod state;
 mod turns;
 
-pub(crate) use auth::{Gate, bearer};
+pub(crate) use auth::Gate;
 pub(crate) use openapi::text as openapi_text;
-pub(crate) use problem::Problem;
+
 pub(crate) use router::{mcp_only, router};
 pub(crate) use state::AppState;

@@ -7,6 +7,7 @@ use reqwest::Method;
 use serde_json::json;
 
 use crate::gateway::{Gateway, Setup};
+use crate::tools::call;
 
 /// A metric's labels, and whether it appears without a fault.
 type Table = BTreeMap<String, (BTreeSet<String>, bool)>;
@@ -71,8 +72,8 @@ async fn the_table_of_metrics_is_what_a_gateway_shows() {
     let pool = json!({"minWarm": 0, "maxTotal": 2});
     let gateway = Gateway::start_cold(Setup::default().with("pool", pool)).await;
     gateway.claim("measured").await;
-    let (status, answered) = gateway.turn("measured", &json!({"prompt": "hello"})).await;
-    assert_eq!(status, 200, "{answered}");
+    let listed = call(&gateway, "measured", "sessions_list", json!({})).await;
+    assert_eq!(listed["isError"], false, "{listed}");
     let text = gateway.request(Method::GET, "/metrics").send().await;
     let text = text.expect("an answer").text().await.expect("a body");
     gateway.stop().await;

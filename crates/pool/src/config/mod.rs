@@ -38,6 +38,7 @@ mod search;
 mod secret;
 mod settings;
 mod show;
+mod tools;
 mod units;
 mod validate;
 
@@ -55,4 +56,5 @@ pub use settings::{
     Agent, Claude, Config, Docker, Http, ImageBuild, ModelChain, Permissions, Pool, Redis,
     Resources, Telemetry, Timeouts,
 };
+pub use tools::{Cron, Messages, Node, SessionTools, ToolRules, Tools, WebFetch, WebSearch};
 pub use units::NanoCpus;

@@ -12,6 +12,7 @@ use super::given::Given;
 use super::names::{
     Bind, Capability, DockerName, EnvValue, HostPath, ImageRef, KeyPrefix, ModelRef, Token, Version,
 };
+use super::tools::{RawAgentRules, RawTools};
 use super::units::{Count, Memory, Millis, NanoCpus, Text};
 
 /// Configuration of ccpool.
@@ -42,6 +43,7 @@ pub(crate) struct RawConfig {
     #[serde(skip_serializing_if = "Given::is_unset")]
     pub(crate) data_dir: Given<HostPath>,
     pub(crate) image_build: RawImageBuild,
+    pub(crate) tools: RawTools,
 }
 
 impl Default for RawConfig {
@@ -64,6 +66,7 @@ impl Default for RawConfig {
             agents: BTreeMap::new(),
             data_dir: Given::unset(),
             image_build: RawImageBuild::default(),
+            tools: RawTools::default(),
         }
     }
 }
@@ -365,11 +368,18 @@ pub(crate) struct RawAgent {
     /// Text added to the system prompt, instead of `claude.appendSystemPrompt`.
     #[serde(skip_serializing_if = "Given::is_unset")]
     pub(crate) append_system_prompt: Given<Text>,
+    /// What this agent is for, as `agents_list` tells the others.
+    #[serde(skip_serializing_if = "Given::is_unset")]
+    pub(crate) description: Given<Text>,
+    /// Which of the gateway's tools it may use, of those that `tools` allows.
+    pub(crate) tools: RawAgentRules,
 }
 
 impl Default for RawAgent {
     fn default() -> Self {
         Self {
+            description: Given::unset(),
+            tools: RawAgentRules::default(),
             model: Given::unset(),
             max_containers: Given::unset(),
             append_system_prompt: Given::unset(),

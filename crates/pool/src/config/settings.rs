@@ -9,6 +9,7 @@ use super::address::{DockerHost, HttpUrl, OtlpUrl, RedisTarget, RedisUrl};
 use super::choice::{OnTimeout, PermissionMode, RedisAcl, RuntimeKind};
 use super::names::{Bind, ImageRef, ModelRef};
 use super::secret::Secret;
+use super::tools::{ToolRules, Tools};
 use super::units::NanoCpus;
 
 /// The validated configuration. Every option is described in `docs/configuration.md`.
@@ -51,6 +52,8 @@ pub struct Config {
     pub data_dir: PathBuf,
     /// How the image is made.
     pub image_build: ImageBuild,
+    /// The tools that agents can call.
+    pub tools: Tools,
 }
 
 /// How many containers there are. `min_warm` is at most `max_total`.
@@ -208,6 +211,10 @@ pub struct Agent {
     pub max_containers: Option<u32>,
     /// Text added to the system prompt, instead of the general one.
     pub append_system_prompt: Option<String>,
+    /// What this agent is for.
+    pub description: Option<String>,
+    /// Which of the gateway's tools it may use, of those that are allowed at all.
+    pub tools: ToolRules,
 }
 
 /// How the image is made.

@@ -108,6 +108,7 @@ impl Config {
                 "base": self.image_build.base.as_str(),
                 "caCertificates": self.image_build.ca_certificates,
             },
+            "tools": self.tools.shown(),
         })
     }
 }
@@ -117,6 +118,8 @@ fn shown_agent(agent: &Agent) -> Value {
         "model": agent.model.as_ref().map(ToString::to_string),
         "maxContainers": agent.max_containers,
         "appendSystemPrompt": agent.append_system_prompt,
+        "description": agent.description,
+        "tools": agent.tools.shown(),
     })
 }
 
@@ -127,6 +130,6 @@ fn hidden(variables: &BTreeMap<String, Secret>) -> BTreeMap<&str, String> {
         .collect()
 }
 
-fn millis(duration: Duration) -> u64 {
+pub(super) fn millis(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }

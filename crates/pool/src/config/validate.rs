@@ -69,6 +69,7 @@ impl TryFrom<Candidate<'_>> for Config {
                 .optional(&top.key("dataDir"), &raw.data_dir)
                 .map_or(data_dir, |path| check.host_path(&path)),
             image_build: check.image_build(&raw.image_build),
+            tools: check.tools(&raw.tools),
         };
         ConfigErrors::check(check.problems).map(|()| config)
     }
@@ -76,14 +77,19 @@ impl TryFrom<Candidate<'_>> for Config {
 
 /// Collects problems while values are taken. A value that is wrong is replaced by its default,
 /// so that checking goes on; the configuration is then thrown away.
-struct Check<'a> {
+pub(super) struct Check<'a> {
     origins: &'a BTreeMap<KeyPath, Origin>,
     home: Option<&'a Path>,
     problems: Vec<Problem>,
 }
 
 impl Check<'_> {
-    fn value<T: FromValue>(&mut self, path: &KeyPath, given: &Given<T>, fallback: &Given<T>) -> T {
+    pub(super) fn value<T: FromValue>(
+        &mut self,
+        path: &KeyPath,
+        given: &Given<T>,
+        fallback: &Given<T>,
+    ) -> T {
         T::from_value(given.value()).unwrap_or_else(|complaint| {
             self.complain(path, complaint);
             match T::from_value(fallback.value()) {
@@ -93,7 +99,7 @@ impl Check<'_> {
         })
     }
 
-    fn optional<T: FromValue>(&mut self, path: &KeyPath, given: &Given<T>) -> Option<T> {
+    pub(super) fn optional<T: FromValue>(&mut self, path: &KeyPath, given: &Given<T>) -> Option<T> {
         if given.is_unset() {
             return None;
         }
@@ -102,7 +108,7 @@ impl Check<'_> {
             .ok()
     }
 
-    fn list<T: FromValue>(&mut self, path: &KeyPath, given: &Given<Vec<T>>) -> Vec<T> {
+    pub(super) fn list<T: FromValue>(&mut self, path: &KeyPath, given: &Given<Vec<T>>) -> Vec<T> {
         let items = given.value().as_array().unwrap_or_default();
         let mut values = Vec::with_capacity(items.len());
         for (index, item) in items.iter().enumerate() {
@@ -114,14 +120,14 @@ impl Check<'_> {
         values
     }
 
-    fn texts(&mut self, path: &KeyPath, given: &Given<Vec<Text>>) -> Vec<String> {
+    pub(super) fn texts(&mut self, path: &KeyPath, given: &Given<Vec<Text>>) -> Vec<String> {
         self.list(path, given)
             .into_iter()
             .map(|text| text.0)
             .collect()
     }
 
-    fn variables(
+    pub(super) fn variables(
         &mut self,
         path: &KeyPath,
         given: &BTreeMap<String, Given<EnvValue>>,
@@ -138,11 +144,11 @@ impl Check<'_> {
         variables
     }
 
-    fn host_path(&self, path: &HostPath) -> PathBuf {
+    pub(super) fn host_path(&self, path: &HostPath) -> PathBuf {
         home_expanded(Path::new(&path.0), self.home)
     }
 
-    fn complain(&mut self, path: &KeyPath, complaint: Complaint) {
+    pub(super) fn complain(&mut self, path: &KeyPath, complaint: Complaint) {
         // Named by the nearest key that something set: a list may have been set as a whole.
         let source = std::iter::successors(Some(path.clone()), KeyPath::parent)
             .find_map(|path| self.origins.get(&path).cloned())
@@ -156,7 +162,7 @@ impl Check<'_> {
         });
     }
 
-    fn is_sound(&self, paths: &[&KeyPath]) -> bool {
+    pub(super) fn is_sound(&self, paths: &[&KeyPath]) -> bool {
         !self
             .problems
             .iter()
@@ -424,6 +430,8 @@ impl Check<'_> {
                 model,
                 max_containers,
                 append_system_prompt,
+                description,
+                tools,
             } = raw;
             let agent = Agent {
                 model: self.optional(&path.key("model"), model),
@@ -433,6 +441,10 @@ impl Check<'_> {
                 append_system_prompt: self
                     .optional(&path.key("appendSystemPrompt"), append_system_prompt)
                     .map(|text| text.0),
+                description: self
+                    .optional(&path.key("description"), description)
+                    .map(|text| text.0),
+                tools: self.agent_rules(&path.key("tools"), tools),
             };
             agents.insert(name.clone(), agent);
         }

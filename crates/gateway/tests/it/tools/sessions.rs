@@ -1,28 +1,10 @@
-//! Tools, called by the real CLI.
+//! Tools that deal with sessions, and who may call at all.
 
 use reqwest::Method;
-use serde_json::{Value, json};
+use serde_json::json;
 
+use super::{call, text};
 use crate::gateway::{Gateway, Setup, answer};
-
-/// Lets the model call a tool and repeat what came back.
-async fn call(gateway: &Gateway, session: &str, tool: &str, input: Value) -> Value {
-    let scene = json!({"replies": [
-        {"toolUse": {"name": format!("mcp__ccpool__{tool}"), "input": input}},
-        {"text": "done"},
-    ]});
-    let prompt = format!("[[do: {scene}]]");
-    let (status, answer) = gateway
-        .turn(session, &json!({"prompt": prompt, "events": true}))
-        .await;
-    assert_eq!(status, 200, "{answer}");
-    let events = answer["events"].as_array().expect("events were asked for");
-    events
-        .iter()
-        .find(|event| event["type"] == "tool_result")
-        .expect("a result")
-        .clone()
-}
 
 #[tokio::test]
 async fn an_agent_sees_its_own_sessions_only() {
@@ -36,14 +18,14 @@ async fn an_agent_sees_its_own_sessions_only() {
 
     let listed = call(&gateway, "mine", "sessions_list", json!({})).await;
     assert_eq!(listed["isError"], false, "{listed}");
-    let text = listed["content"].to_string();
+    let shown = text(&listed);
     assert!(
-        text.contains("mine") && !text.contains("theirs"),
+        shown.contains("mine") && !shown.contains("theirs"),
         "{listed}"
     );
 
     let own = call(&gateway, "mine", "session_status", json!({})).await;
-    assert!(own["content"].to_string().contains("busy"), "{own}");
+    assert!(text(&own).contains("busy"), "{own}");
 
     for (tool, input) in [
         ("session_status", json!({"session": "theirs"})),
@@ -52,10 +34,7 @@ async fn an_agent_sees_its_own_sessions_only() {
     ] {
         let refused = call(&gateway, "mine", tool, input).await;
         assert_eq!(refused["isError"], true, "{refused}");
-        assert!(
-            !refused["content"].to_string().contains("assigned"),
-            "{refused}"
-        );
+        assert!(!text(&refused).contains("assigned"), "{refused}");
     }
     gateway.stop().await;
 }

@@ -1,5 +1,0 @@
-mod auth;
-mod server;
-mod tools;
-
-pub(crate) use server::router;

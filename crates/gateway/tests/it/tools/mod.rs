@@ -1,0 +1,6 @@
+//! The gateway's tools, called by the real CLI.
+
+mod call;
+mod sessions;
+
+pub(crate) use call::{call, text};
