@@ -3,13 +3,15 @@
 use ccpool_protocol::envelope::Envelope;
 use ccpool_protocol::event::{Event, ReplyEvent, Usage};
 use ccpool_protocol::fold::{Ending, Fold, Stamp};
+use ccpool_protocol::input::InputItem;
 use ccpool_protocol::line::{Line, WrapperLine};
 use ccpool_protocol::state::{SessionStatus, field};
+use ccpool_protocol::transcript::{self, Entry};
 use ccpool_protocol::{FailureKind, TurnId, UnixMs};
 use serde_json::value::RawValue;
 
 use crate::effects::{Effects, Op};
-use crate::prompt::Running;
+use crate::prompt::{Prompt, Running};
 
 /// Where the session's numbers go on from: what a wrapper before this one wrote.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
@@ -32,6 +34,8 @@ pub(crate) struct Chronicle {
     told: (bool, bool),
     /// How many turns have begun here.
     opened: u64,
+    /// The tools that the running turn has called.
+    tools: Vec<String>,
 }
 
 impl Chronicle {
@@ -44,6 +48,7 @@ impl Chronicle {
             last_turn: None,
             told: (false, false),
             opened: 0,
+            tools: Vec::new(),
         }
     }
 
@@ -72,6 +77,13 @@ impl Chronicle {
             at: now,
         };
         let events = self.fold.push(stamp, line);
+        for ReplyEvent { event, .. } in &events {
+            if let Event::ToolUse { name, .. } = event
+                && self.tools.len() < transcript::TOOLS
+            {
+                self.tools.push(name.clone());
+            }
+        }
         self.tell(out);
         events
     }
@@ -106,6 +118,7 @@ impl Chronicle {
     /// The first envelope of a turn.
     pub(crate) fn open(&mut self, running: &Running, now: UnixMs, out: &mut Effects) {
         self.opened += 1;
+        self.tools.clear();
         let line = WrapperLine::Prompt {
             pushed_at: running.prompt.as_ref().and_then(|p| p.item.at),
             taken_at: running.prompt.as_ref().map(|p| p.taken_at),
@@ -155,6 +168,47 @@ impl Chronicle {
         };
         let json = serde_json::to_string(&reply).expect("reply events have string keys");
         out.ops.push(Op::Result { json });
+    }
+
+    /// What is kept of a turn that has just ended; `asked` are the prompts that it has answered, the
+    /// first one first.
+    pub(crate) fn keep<'a>(
+        &mut self,
+        turn: &TurnId,
+        event: &Event,
+        asked: impl DoubleEndedIterator<Item = &'a Prompt>,
+        now: UnixMs,
+        out: &mut Effects,
+    ) {
+        let entry = Entry {
+            tools: std::mem::take(&mut self.tools),
+            ..Entry::of(turn, now, event)
+        };
+        let entry = asked
+            .rev()
+            .fold(entry, |entry, prompt| entry.asked(&prompt.item));
+        out.ops.push(Op::Entry {
+            json: entry.to_json(),
+        });
+    }
+
+    /// What is kept of a prompt that never reached `claude`.
+    pub(crate) fn keep_alone(
+        &self,
+        turn: &TurnId,
+        event: &Event,
+        raw: &[u8],
+        now: UnixMs,
+        out: &mut Effects,
+    ) {
+        let entry = Entry::of(turn, now, event);
+        let entry = match InputItem::parse(raw) {
+            Ok(item) => entry.asked(&item),
+            Err(_) => entry,
+        };
+        out.ops.push(Op::Entry {
+            json: entry.to_json(),
+        });
     }
 
     /// A line of the wrapper's own that the fold takes part in.

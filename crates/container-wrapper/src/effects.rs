@@ -18,6 +18,8 @@ pub(crate) enum Op {
     State { field: &'static str, value: String },
     /// Replace the newest turn's ending.
     Result { json: String },
+    /// Append to the transcript.
+    Entry { json: String },
     /// Take an item out of `inflight`: its turn is over.
     Remove { raw: Vec<u8> },
 }

@@ -31,6 +31,8 @@ pub(crate) struct Batch {
     pub(crate) fields: BTreeMap<&'static str, String>,
     pub(crate) result: Option<String>,
     pub(crate) removals: Vec<Vec<u8>>,
+    /// What the transcript gets.
+    pub(crate) entries: Vec<String>,
 }
 
 /// The queue.
@@ -80,7 +82,7 @@ impl Outbox {
                     self.bytes += json.len();
                 }
                 Op::Remove { .. } => self.removals += 1,
-                Op::State { .. } | Op::Result { .. } => {}
+                Op::State { .. } | Op::Result { .. } | Op::Entry { .. } => {}
             }
             self.queue.push_back(op);
         }
@@ -168,6 +170,7 @@ impl Outbox {
                     batch.fields.insert(field, value);
                 }
                 Op::Result { json } => batch.result = Some(json),
+                Op::Entry { json } => batch.entries.push(json),
                 Op::Remove { raw } => batch.removals.push(raw),
             }
         }

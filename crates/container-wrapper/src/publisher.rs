@@ -5,6 +5,7 @@ use std::time::Duration;
 use ccpool_protocol::record::report;
 use ccpool_protocol::scripts;
 use ccpool_protocol::state::field;
+use ccpool_protocol::transcript;
 use redis::aio::MultiplexedConnection;
 use redis::{RedisResult, Script};
 use tokio::time::{MissedTickBehavior, interval};
@@ -93,13 +94,16 @@ impl Publisher {
                 .key(&keys.output)
                 .key(&keys.state)
                 .key(&keys.result)
-                .key(&keys.inflight);
+                .key(&keys.inflight)
+                .key(&keys.transcript);
             call.arg(batch.number)
                 .arg(batch.keep)
                 .arg(batch.result.as_deref().unwrap_or(""))
                 .arg(batch.envelopes.len())
                 .arg(batch.fields.len())
-                .arg(batch.removals.len());
+                .arg(batch.removals.len())
+                .arg(batch.entries.len())
+                .arg(transcript::TURNS);
             for envelope in &batch.envelopes {
                 call.arg(envelope);
             }
@@ -108,6 +112,9 @@ impl Publisher {
             }
             for raw in &batch.removals {
                 call.arg(raw.as_slice());
+            }
+            for entry in &batch.entries {
+                call.arg(entry);
             }
             Some((call, dropped))
         })?
@@ -149,7 +156,8 @@ impl Publisher {
                 pipe.cmd("SET").arg(&keys.result).arg(result).ignore();
             }
             let lists = [&keys.input, &keys.inflight, &keys.output_buffer];
-            for key in lists.into_iter().chain([&keys.state, &keys.result]) {
+            let rest = [&keys.state, &keys.result, &keys.transcript];
+            for key in lists.into_iter().chain(rest) {
                 pipe.cmd("PEXPIRE")
                     .arg(key)
                     .arg(self.board.session_expiry_ms())

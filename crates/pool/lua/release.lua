@@ -2,7 +2,8 @@
 -- stay readable for a while.
 -- KEYS: 1 set of containers, 2 sorted set of warm containers, 3 hash of live sessions,
 --       4 record, 5 report, 6 inbox of the container,
---       7.. (with a session) state of the session, its input, inflight, output_buffer and result
+--       7.. (with a session) state of the session, its input, inflight, output_buffer, result
+--       and transcript
 -- ARGV: 1 container, 2 session or "", 3 how long its keys stay, in ms, 4 its output channel or "",
 --       5 channel that gateways hear, 6 beginning of the keys of agents' sessions,
 --       7 agent, if the record says none
@@ -17,7 +18,7 @@ if ARGV[2] ~= '' and redis.call('HGET', KEYS[3], ARGV[2]) == ARGV[1] then
   redis.call('SREM', ARGV[6] .. agent, ARGV[2])
   -- The container could write what it liked into these keys. What is not what it must be is no
   -- use to anybody, and would be in the way of the session's next container.
-  local kinds = {'hash', 'list', 'list', 'list', 'string'}
+  local kinds = {'hash', 'list', 'list', 'list', 'string', 'list'}
   for i = 7, #KEYS do
     if redis.call('TYPE', KEYS[i]).ok ~= kinds[i - 6] then
       redis.call('DEL', KEYS[i])

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use ccpool_protocol::assignment::Assignment;
+use ccpool_protocol::assignment::{Assignment, Parent};
 use ccpool_protocol::record::ContainerState;
 use ccpool_protocol::{AgentId, ContainerId, SessionId, UnixMs};
 use serde::{Deserialize, Serialize};
@@ -33,6 +33,9 @@ pub struct ClaimRequest {
     pub model: Option<String>,
     /// Appended to the system prompt, instead of what is configured.
     pub append_system_prompt: Option<String>,
+    /// The session that asks for this one, and how many generations there are before it; none for a
+    /// person's.
+    pub parent: Option<Parent>,
 }
 
 /// A session with its container.
@@ -282,6 +285,7 @@ impl Inner {
                 agent: request.agent,
                 model,
                 append_system_prompt: request.append_system_prompt.or(own.append_system_prompt),
+                parent: request.parent,
             },
             max_per_agent,
             heartbeat: heartbeat_limit(&self.config),

@@ -6,11 +6,12 @@ use ccpool_protocol::envelope::Envelope;
 use ccpool_protocol::input::InputItem;
 use ccpool_protocol::line::WrapperLine;
 use ccpool_protocol::state::field;
+use ccpool_protocol::transcript::Entry;
 use ccpool_protocol::{Event, FailureKind, ReplyEvent, SessionId, TurnId};
 use serde_json::value::RawValue;
 
 use crate::clock::unix_ms;
-use crate::store::{Store, StoreError};
+use crate::store::{Conclusion, Store, StoreError};
 
 /// Somebody may push a prompt just now, but not for ever.
 const ATTEMPTS: usize = 100;
@@ -65,10 +66,17 @@ pub(crate) async fn conclude(
             .expect("there is a turn")
             .expect("events have string keys");
         let to = endings.last().map_or(seq, |ending| ending.seq);
-        if store
-            .conclude(session, from, to, items.len(), &envelopes, &newest)
-            .await?
-        {
+        let entries = endings.iter().map(|ending| entry(ending, &items));
+        let entries: Vec<String> = entries.collect();
+        let conclusion = Conclusion {
+            from,
+            to,
+            prompts: items.len(),
+            envelopes: &envelopes,
+            result: &newest,
+            entries: &entries,
+        };
+        if store.conclude(session, &conclusion).await? {
             for ReplyEvent { turn, .. } in &endings {
                 tracing::info!(%session, %turn, kind = %why.kind, "ended without its container");
             }
@@ -106,6 +114,19 @@ fn ending(state: &HashMap<String, String>, had_begun: bool, why: Why<'_>) -> Eve
         said(field::VISIBLE_OUTPUT),
         said(field::TOOL_EFFECTS),
     )
+}
+
+/// What the transcript keeps of it, with the prompt that asked for it.
+fn entry(ending: &ReplyEvent, items: &[Vec<u8>]) -> String {
+    let entry = Entry::of(&ending.turn, ending.at, &ending.event);
+    let read = items.iter().filter_map(|item| InputItem::parse(item).ok());
+    let asked = read
+        .into_iter()
+        .find(|item| item.turn.as_ref() == Some(&ending.turn));
+    match asked {
+        Some(item) => entry.asked(&item).to_json(),
+        None => entry.to_json(),
+    }
 }
 
 fn enveloped(ending: &ReplyEvent) -> String {

@@ -146,6 +146,9 @@ impl Pool {
     /// # Errors
     /// `Unavailable`.
     pub async fn caller(&self, bearer: &str) -> Result<Option<Caller>, PoolError> {
+        if let Some(id) = token::person(bearer) {
+            return self.guest(bearer, id).await;
+        }
         let Some(container) = token::container_of(bearer) else {
             return Ok(None);
         };
@@ -157,9 +160,30 @@ impl Pool {
             ContainerState::Draining | ContainerState::Failed => false,
         };
         let known = serving && token::matches(bearer, &hash);
-        Ok(known.then_some(Caller {
+        Ok(known.then(|| Caller {
             container: Some(container),
+            depth: found.depth(),
             session: found.session,
+            agent: found.agent,
+        }))
+    }
+
+    /// Whom a person's token stands for, if its session lives.
+    async fn guest(&self, bearer: &str, id: &str) -> Result<Option<Caller>, PoolError> {
+        let store = &self.inner.store;
+        let pass = store.pass(id).await?;
+        let Some((_, session)) = pass.filter(|(hash, _)| token::matches(bearer, hash)) else {
+            return Ok(None);
+        };
+        let Some(container) = store.serving(&session).await? else {
+            return Ok(None);
+        };
+        let found = store.container(&container).await?.map(|(found, _)| found);
+        let found = found.filter(|found| found.session.as_ref() == Some(&session));
+        Ok(found.map(|found| Caller {
+            container: None,
+            depth: found.depth(),
+            session: Some(session),
             agent: found.agent,
         }))
     }

@@ -301,4 +301,6 @@ pub struct Caller {
     pub session: Option<SessionId>,
     /// On whose behalf; none before the claim.
     pub agent: Option<AgentId>,
+    /// How many generations of sessions there are before this one; 0 for one that a person began.
+    pub depth: u32,
 }

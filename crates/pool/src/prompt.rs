@@ -58,6 +58,6 @@ impl Prompt {
     }
 }
 
-fn random_turn() -> TurnId {
+pub(crate) fn random_turn() -> TurnId {
     TurnId::new(format!("t-{:016x}", rand::random::<u64>())).expect("t- and hex is a turn id")
 }

@@ -6,6 +6,7 @@ use std::time::Duration;
 use ccpool_protocol::control::Control;
 use ccpool_protocol::record::ContainerState;
 use ccpool_protocol::state::{SessionStatus, field};
+use ccpool_protocol::transcript::Entry;
 use ccpool_protocol::{SessionId, TurnId};
 use tracing::Instrument;
 
@@ -27,6 +28,15 @@ pub struct Turn {
     pub repeated: bool,
     /// Everything that answers it; ends with the terminal event.
     pub events: EventStream,
+}
+
+/// A part of what was asked and answered in a session.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Transcript {
+    /// Turns that have ended, the oldest first.
+    pub entries: Vec<Entry>,
+    /// How many turns are kept in all.
+    pub turns: usize,
 }
 
 impl Pool {
@@ -218,6 +228,26 @@ impl Pool {
             sessions.extend(SessionInfo::from_state(session, &state));
         }
         Ok(sessions)
+    }
+
+    /// What was asked and answered in a session, live or ended: of the newest turns but `skip`, as
+    /// many as `limit`, the oldest first. What a container has written that is no entry is left out.
+    ///
+    /// # Errors
+    /// `Unavailable`.
+    pub async fn transcript(
+        &self,
+        session: &SessionId,
+        skip: usize,
+        limit: usize,
+    ) -> Result<Transcript, PoolError> {
+        let read = self.inner.store.transcript(session, skip, limit).await?;
+        let (entries, turns) = read;
+        let entries = entries
+            .iter()
+            .filter_map(|entry| serde_json::from_str(entry).ok())
+            .collect();
+        Ok(Transcript { entries, turns })
     }
 
     async fn live(&self, session: &SessionId) -> Result<(), PoolError> {

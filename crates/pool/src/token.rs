@@ -7,6 +7,9 @@ use secrecy::{ExposeSecret, SecretString};
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 
+/// What the name of a person's token begins with.
+const PERSON: &str = "p-";
+
 /// A container's token: `<container>.<64 hex digits>`. The id in it says where its hash lies; it
 /// proves nothing by itself.
 #[derive(Clone)]
@@ -20,6 +23,14 @@ impl Token {
             "{container}.{}",
             hex::encode(secret)
         )))
+    }
+
+    /// A new one for a person, and the name by which it is found.
+    pub(crate) fn for_person() -> (String, Self) {
+        let (name, secret): ([u8; 6], [u8; 32]) = (rand::random(), rand::random());
+        let name = format!("{PERSON}{}", hex::encode(name));
+        let text = format!("{name}.{}", hex::encode(secret));
+        (name, Self(SecretString::from(text)))
     }
 
     /// The text, for the one file that `claude` reads it from.
@@ -47,6 +58,13 @@ pub(crate) fn hash(token: &str) -> String {
 /// Whether this is the token with that hash, in a time that does not tell how much of it is right.
 pub(crate) fn matches(token: &str, expected: &str) -> bool {
     bool::from(hash(token).as_bytes().ct_eq(expected.as_bytes()))
+}
+
+/// The name of a person's token.
+pub(crate) fn person(token: &str) -> Option<&str> {
+    let (name, secret) = token.split_once('.')?;
+    let is_name = name.len() == PERSON.len() + 12 && name.starts_with(PERSON);
+    (is_name && name.is_ascii() && secret.len() == 64).then_some(name)
 }
 
 /// The container that a token claims to be from.

@@ -82,7 +82,8 @@ impl Users {
         let mut channels = vec![own.control, self.keys.events()];
         if let Some(session) = session {
             let of = self.keys.session(session);
-            keys.extend([of.input, of.inflight, of.output_buffer, of.state, of.result]);
+            keys.extend([of.input, of.inflight, of.output_buffer, of.state]);
+            keys.extend([of.result, of.transcript]);
             // A script is told the channel as one of its keys.
             keys.push(of.output.clone());
             channels.extend([of.output, of.control]);
@@ -143,6 +144,7 @@ mod tests {
                 "~a:s:output_buffer",
                 "~a:s:state",
                 "~a:s:result",
+                "~a:s:transcript",
                 "~a:s:output",
                 "&a:s:output",
                 "&a:s:control"

@@ -18,4 +18,16 @@ pub struct Assignment {
     /// Appended to the system prompt; sent with the first prompt.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub append_system_prompt: Option<String>,
+    /// The session that has asked for this one, and how many generations there are before it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub parent: Option<Parent>,
+}
+
+/// Where a session that another one has asked for comes from.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Parent {
+    /// The session that has asked for it.
+    pub session: SessionId,
+    /// 1 for the child of a session that a person has begun.
+    pub depth: u32,
 }

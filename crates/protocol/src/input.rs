@@ -106,6 +106,18 @@ impl InputItem {
         }
     }
 
+    /// The prompt for a person to read: what is no text is named.
+    pub fn shown(&self) -> String {
+        let Some(blocks) = &self.content else {
+            return self.text.clone().unwrap_or_default();
+        };
+        let blocks = blocks.iter().map(|block| match block["text"].as_str() {
+            Some(text) => text.to_owned(),
+            None => format!("[{}]", block["type"].as_str().unwrap_or("content")),
+        });
+        blocks.collect::<Vec<_>>().join("\n")
+    }
+
     /// The turn that an item names, also when the rest of it is broken.
     pub fn turn_named(bytes: &[u8]) -> Option<TurnId> {
         #[derive(Deserialize)]

@@ -1,6 +1,6 @@
 //! Every Redis key and channel that ccpool uses is built here, and nowhere else.
 
-use crate::{AgentId, ContainerId, SessionId};
+use crate::{AgentId, ContainerId, SessionId, TurnId};
 
 /// The key space of one pool: everything begins with its prefix.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -23,6 +23,8 @@ pub struct SessionKeys {
     pub state: String,
     /// String: JSON of the newest turn's terminal event.
     pub result: String,
+    /// List: what was asked and answered; see [`crate::transcript`].
+    pub transcript: String,
     /// Channel: see [`crate::control::Control`].
     pub control: String,
 }
@@ -63,6 +65,7 @@ impl Keys {
             output_buffer: key("output_buffer"),
             state: key("state"),
             result: key("result"),
+            transcript: key("transcript"),
             control: key("control"),
         }
     }
@@ -116,6 +119,26 @@ impl Keys {
     /// String with a deadline: which turn a repeated request means (`Idempotency-Key`).
     pub fn idempotency(&self, session: &SessionId, key: &str) -> String {
         format!("{}pool:idempotency:{session}:{key}", self.prefix)
+    }
+
+    /// String with a deadline: over how many sessions a prompt has come.
+    pub fn hops(&self, session: &SessionId, turn: &TurnId) -> String {
+        format!("{}pool:hops:{session}:{turn}", self.prefix)
+    }
+
+    /// Sorted set: the sessions whose answers `session` waits for, by the deadline (Unix ms).
+    pub fn awaits(&self, session: &SessionId) -> String {
+        format!("{}{session}", self.awaits_prefix())
+    }
+
+    /// What every key of such a set begins with, before the session.
+    pub fn awaits_prefix(&self) -> String {
+        format!("{}pool:awaits:", self.prefix)
+    }
+
+    /// Hash with a deadline: a token that a person was given; `hash` and `session`.
+    pub fn pass(&self, id: &str) -> String {
+        format!("{}pool:pass:{id}", self.prefix)
     }
 
     /// Sorted set: live gateways, as `id@host`, by the time until which they are taken for live

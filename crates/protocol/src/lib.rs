@@ -32,6 +32,7 @@ pub mod scripts;
 pub mod stages;
 pub mod state;
 pub mod stdin;
+pub mod transcript;
 mod wrapper_line;
 
 pub use event::{Event, ReplyEvent};

@@ -1,13 +1,16 @@
 use ccpool::PoolError;
 use serde_json::Value;
 
-/// What a tool answers: text for the model, and the same as data where that helps.
+/// What a tool answers: text for the model, and the same as data for programs.
+///
+/// The data travels in the result's `_meta`, as `ccpool/data`. As `structuredContent` Claude Code
+/// would show it to the model in the place of the text.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Answer {
     /// What the model reads.
     pub text: String,
-    /// The same as a JSON object, for clients that compute with it.
-    pub structured: Option<Value>,
+    /// The same as JSON, for clients that compute with it.
+    pub data: Option<Value>,
 }
 
 /// A call that did not work. The model reads it and goes on, so it says what to do instead.
@@ -19,15 +22,15 @@ impl Answer {
     pub fn text(text: impl Into<String>) -> Self {
         Self {
             text: text.into(),
-            structured: None,
+            data: None,
         }
     }
 
-    /// Text, and the same as a JSON object.
-    pub fn with_data(text: impl Into<String>, structured: Value) -> Self {
+    /// Text, and the same as JSON.
+    pub fn with_data(text: impl Into<String>, data: Value) -> Self {
         Self {
             text: text.into(),
-            structured: Some(structured),
+            data: Some(data),
         }
     }
 }

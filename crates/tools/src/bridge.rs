@@ -27,6 +27,9 @@ use crate::{Answer, Call, Caller, Effect, GatewayTools, Progress, Refusal, ToolD
 /// How often a call that takes long is said to be under way, so that nobody takes it for dead.
 const UNDER_WAY: Duration = Duration::from_secs(5);
 
+/// The field of a result's `_meta` that has its data.
+const DATA: &str = "ccpool/data";
+
 const INSTRUCTIONS: &str = "\
 Tools of the gateway that runs this conversation. What they show and do is limited to your own agent.";
 
@@ -105,7 +108,11 @@ impl ServerHandler for Bridge {
             .into());
         };
         let call = Call {
-            caller: Caller { session, agent },
+            caller: Caller {
+                session,
+                agent,
+                depth: caller.depth,
+            },
             cancelled: context.ct.clone(),
             progress: Progress::new(context.peer.clone(), context.meta.get_progress_token()),
         };
@@ -175,7 +182,11 @@ fn listed(tool: ToolDescription) -> Listed {
 
 fn answered(answer: Answer) -> CallToolResult {
     let mut result = CallToolResult::success(vec![ContentBlock::text(answer.text)]);
-    result.structured_content = answer.structured;
+    if let Some(data) = answer.data {
+        let mut meta = MetaObject::default();
+        meta.insert(DATA.to_owned(), data);
+        result.meta = Some(meta);
+    }
     result
 }
 

@@ -10,6 +10,8 @@ pub struct Caller {
     pub session: SessionId,
     /// On whose behalf that session runs.
     pub agent: AgentId,
+    /// How many generations of sessions there are before it; 0 for one that a person began.
+    pub depth: u32,
 }
 
 /// One call of a tool, beside its arguments.

@@ -8,11 +8,13 @@
 //! cannot act as another one. What a tool answers is written for a model to read: what it says of a
 //! failure tells what to do instead.
 
+mod agents;
 mod answer;
 mod auth;
 mod bridge;
 mod built_in;
 mod call;
+mod config_get;
 mod policy;
 mod sessions;
 mod tool;

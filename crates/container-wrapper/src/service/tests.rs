@@ -241,7 +241,7 @@ impl Play {
     fn endings(&self) -> Vec<(String, String)> {
         let envelopes = self.ops.iter().filter_map(|op| match op {
             Op::Envelope { json, .. } => Some(serde_json::from_str::<Value>(json).unwrap()),
-            Op::State { .. } | Op::Result { .. } | Op::Remove { .. } => None,
+            Op::State { .. } | Op::Result { .. } | Op::Entry { .. } | Op::Remove { .. } => None,
         });
         let ends = envelopes.filter(|e| e["line"]["subtype"] == "terminal");
         ends.map(|e| {
@@ -264,7 +264,11 @@ impl Play {
     fn state(&self, name: &str) -> Option<&str> {
         self.ops.iter().rev().find_map(|op| match op {
             Op::State { field, value } if *field == name => Some(value.as_str()),
-            Op::State { .. } | Op::Envelope { .. } | Op::Result { .. } | Op::Remove { .. } => None,
+            Op::State { .. }
+            | Op::Envelope { .. }
+            | Op::Result { .. }
+            | Op::Entry { .. }
+            | Op::Remove { .. } => None,
         })
     }
 }

@@ -109,6 +109,11 @@ impl Session {
         });
         self.chronicle
             .terminal(&running.turn, event, running.origin.as_deref(), now, out);
+        let steered = running.steered.iter().map(|steered| &steered.prompt);
+        let taken = steered.filter(|prompt| answered.contains(&prompt.uuid));
+        let asked: Vec<&Prompt> = running.prompt.iter().chain(taken).collect();
+        self.chronicle
+            .keep(&running.turn, event, asked.into_iter(), now, out);
         if let Some(prompt) = running.prompt {
             out.ops.push(Op::Remove { raw: prompt.raw });
         }
@@ -181,8 +186,9 @@ impl Session {
         now: UnixMs,
         out: &mut Effects,
     ) {
-        self.chronicle
-            .terminal(turn, &Event::failed(kind, message), None, now, out);
+        let event = Event::failed(kind, message);
+        self.chronicle.terminal(turn, &event, None, now, out);
+        self.chronicle.keep_alone(turn, &event, &raw, now, out);
         out.ops.push(Op::Remove { raw });
     }
 }

@@ -128,7 +128,7 @@ impl Play {
     fn envelopes(&self) -> Vec<Value> {
         let json = self.ops.iter().filter_map(|op| match op {
             Op::Envelope { json, .. } => Some(serde_json::from_str(json).unwrap()),
-            Op::State { .. } | Op::Result { .. } | Op::Remove { .. } => None,
+            Op::State { .. } | Op::Result { .. } | Op::Entry { .. } | Op::Remove { .. } => None,
         });
         json.collect()
     }

@@ -97,6 +97,7 @@ pub(crate) async fn claim(
             agent: body.agent.unwrap_or_default(),
             model: body.model,
             append_system_prompt: body.append_system_prompt,
+            parent: None,
         })
         .await?;
     traces::record("session", &claimed.session);

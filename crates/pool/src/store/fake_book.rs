@@ -45,6 +45,12 @@ pub(super) struct Known {
     pub(super) sessions: BTreeMap<SessionId, Kept>,
     /// Which turn a key has brought, and until when that is remembered.
     pub(super) repeats: BTreeMap<(SessionId, String), (TurnId, UnixMs)>,
+    /// Over how many sessions a turn's prompt has come.
+    pub(super) hops: BTreeMap<(SessionId, TurnId), u32>,
+    /// Who waits for whom, and until when.
+    pub(super) waits: BTreeMap<(SessionId, SessionId), UnixMs>,
+    /// The hashes of people's tokens, their sessions, and until when they count.
+    pub(super) passes: BTreeMap<String, (String, SessionId, UnixMs)>,
 }
 
 #[derive(Debug, Clone, Default)]
@@ -119,6 +125,7 @@ pub(super) struct Kept {
     pub(super) inflight: Vec<String>,
     pub(super) buffer: Vec<String>,
     pub(super) result: Option<String>,
+    pub(super) transcript: Vec<String>,
     pub(super) until: Option<UnixMs>,
 }
 

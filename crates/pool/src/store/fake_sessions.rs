@@ -5,11 +5,11 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use ccpool_protocol::state::field as state;
-use ccpool_protocol::{SessionId, TurnId};
+use ccpool_protocol::{SessionId, TurnId, transcript};
 
 use super::fake_book::Stage;
 use super::redis_sessions::{PAGE_BYTES, PAGE_ENVELOPES};
-use super::{FakeStore, Page, PushOutcome, Sessions, StoreError};
+use super::{Conclusion, FakeStore, Page, PushOutcome, Sessions, StoreError};
 use crate::clock::millis;
 
 /// What no batch of a wrapper's is numbered above.
@@ -117,12 +117,16 @@ impl Sessions for FakeStore {
     async fn conclude(
         &self,
         session: &SessionId,
-        from: &str,
-        to: u64,
-        prompts: usize,
-        envelopes: &[String],
-        result: &str,
+        conclusion: &Conclusion<'_>,
     ) -> Result<bool, StoreError> {
+        let Conclusion {
+            from,
+            to,
+            prompts,
+            envelopes,
+            result,
+            entries,
+        } = *conclusion;
         let mut book = self.check()?;
         let kept = book.known.session(session);
         let seq = kept.state.get(state::SEQ).map_or("", String::as_str);
@@ -133,6 +137,9 @@ impl Sessions for FakeStore {
         let over = kept.buffer.len().saturating_sub(self.output_buffer);
         kept.buffer.drain(..over);
         kept.result = Some(result.to_owned());
+        kept.transcript.extend(entries.iter().cloned());
+        let over = kept.transcript.len().saturating_sub(transcript::TURNS);
+        kept.transcript.drain(..over);
         kept.inflight.clear();
         kept.input.clear();
         for (name, value) in [
@@ -143,6 +150,95 @@ impl Sessions for FakeStore {
             kept.state.insert(name.to_owned(), value);
         }
         Ok(true)
+    }
+
+    async fn hops(&self, session: &SessionId, turn: &TurnId) -> Result<u32, StoreError> {
+        let book = self.check()?;
+        let hops = book.known.hops.get(&(session.clone(), turn.clone()));
+        Ok(hops.copied().unwrap_or(0))
+    }
+
+    async fn note_hops(
+        &self,
+        session: &SessionId,
+        turn: &TurnId,
+        hops: u32,
+        _kept: Duration,
+    ) -> Result<(), StoreError> {
+        let mut book = self.check()?;
+        let turn = (session.clone(), turn.clone());
+        book.known.hops.insert(turn, hops);
+        Ok(())
+    }
+
+    async fn begin_wait(
+        &self,
+        waiter: &SessionId,
+        awaited: &SessionId,
+        at_most: Duration,
+    ) -> Result<bool, StoreError> {
+        let mut book = self.check()?;
+        let now = book.now;
+        let waits = &mut book.known.waits;
+        waits.retain(|_, until| now <= *until);
+        let mut reached = vec![awaited.clone()];
+        let mut next = 0;
+        while next < reached.len() {
+            let further = waits.keys().filter(|(from, _)| *from == reached[next]);
+            let further = further.map(|(_, to)| to).filter(|to| !reached.contains(to));
+            let further: Vec<SessionId> = further.cloned().collect();
+            reached.extend(further);
+            next += 1;
+        }
+        if reached.contains(waiter) {
+            return Ok(false);
+        }
+        let until = now + millis(at_most).max(1);
+        waits.insert((waiter.clone(), awaited.clone()), until);
+        Ok(true)
+    }
+
+    async fn end_wait(&self, waiter: &SessionId, awaited: &SessionId) -> Result<(), StoreError> {
+        let mut book = self.check()?;
+        let wait = (waiter.clone(), awaited.clone());
+        book.known.waits.remove(&wait);
+        Ok(())
+    }
+
+    async fn keep_pass(
+        &self,
+        id: &str,
+        hash: &str,
+        session: &SessionId,
+        kept: Duration,
+    ) -> Result<(), StoreError> {
+        let mut book = self.check()?;
+        let until = book.now + millis(kept);
+        let pass = (hash.to_owned(), session.clone(), until);
+        book.known.passes.insert(id.to_owned(), pass);
+        Ok(())
+    }
+
+    async fn pass(&self, id: &str) -> Result<Option<(String, SessionId)>, StoreError> {
+        let book = self.check()?;
+        let now = book.now;
+        let pass = book.known.passes.get(id);
+        let live = pass.filter(|(_, _, until)| now < *until);
+        Ok(live.map(|(hash, session, _)| (hash.clone(), session.clone())))
+    }
+
+    async fn transcript(
+        &self,
+        session: &SessionId,
+        skip: usize,
+        limit: usize,
+    ) -> Result<(Vec<String>, usize), StoreError> {
+        let book = self.check()?;
+        let kept = book.known.sessions.get(session);
+        let all = kept.map_or(&[][..], |kept| &kept.transcript);
+        let end = all.len().saturating_sub(skip);
+        let entries = all[end.saturating_sub(limit)..end].to_vec();
+        Ok((entries, all.len()))
     }
 }
 

@@ -21,9 +21,10 @@ impl<C> Measured<C> {
 }
 
 /// The scripts that are called by their hash.
-const SCRIPTS: [(&str, &str); 14] = [
+const SCRIPTS: [(&str, &str); 15] = [
     ("adopt", include_str!("../../lua/adopt.lua")),
     ("attend", include_str!("../../lua/attend.lua")),
+    ("await", include_str!("../../lua/await.lua")),
     ("claim", include_str!("../../lua/claim.lua")),
     ("conclude", include_str!("../../lua/conclude.lua")),
     ("note", include_str!("../../lua/note.lua")),
@@ -40,9 +41,9 @@ const SCRIPTS: [(&str, &str); 14] = [
 
 /// The commands that are told apart; what is used beyond them is `other`, so that there are never
 /// more labels than these.
-const COMMANDS: [&str; 17] = [
+const COMMANDS: [&str; 19] = [
     "acl", "eval", "exists", "get", "hget", "hgetall", "hmget", "hset", "llen", "lrange", "ping",
-    "publish", "script", "set", "setnx", "smembers", "zrange",
+    "psetex", "publish", "script", "set", "setnx", "smembers", "zrange", "zrem",
 ];
 
 fn op(command: &Cmd) -> &'static str {

@@ -28,5 +28,5 @@ pub use error::StoreError;
 pub use fake_store::FakeStore;
 pub use redis_store::RedisStore;
 pub use register::Register;
-pub use sessions::{Page, PushOutcome, Sessions};
+pub use sessions::{Conclusion, Page, PushOutcome, Sessions};
 pub use users::{RedisUsers, is_open};

@@ -6,12 +6,12 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use ccpool_protocol::state::field;
-use ccpool_protocol::{SessionId, TurnId};
+use ccpool_protocol::{SessionId, TurnId, transcript};
 use redis::AsyncCommands;
 
 use super::answer::{pool_error, unexpected};
 use super::measured::Measured;
-use super::{Page, PushOutcome, RedisStore, Sessions, StoreError};
+use super::{Conclusion, Page, PushOutcome, RedisStore, Sessions, StoreError};
 use crate::clock::millis;
 
 /// Most envelopes in a page.
@@ -119,11 +119,7 @@ impl Sessions for RedisStore {
     async fn conclude(
         &self,
         session: &SessionId,
-        from: &str,
-        to: u64,
-        prompts: usize,
-        envelopes: &[String],
-        result: &str,
+        conclusion: &Conclusion<'_>,
     ) -> Result<bool, StoreError> {
         let keys = self.keys.session(session);
         let code: String = self
@@ -134,13 +130,17 @@ impl Sessions for RedisStore {
             .key(keys.result)
             .key(keys.inflight)
             .key(keys.input)
+            .key(keys.transcript)
             .arg(keys.output)
             .arg(self.output_buffer)
-            .arg(from)
-            .arg(result)
-            .arg(prompts)
-            .arg(to)
-            .arg(envelopes)
+            .arg(conclusion.from)
+            .arg(conclusion.result)
+            .arg(conclusion.prompts)
+            .arg(conclusion.to)
+            .arg(transcript::TURNS)
+            .arg(conclusion.envelopes.len())
+            .arg(conclusion.envelopes)
+            .arg(conclusion.entries)
             .invoke_async(&mut self.commands())
             .await?;
         match code.as_str() {
@@ -148,5 +148,93 @@ impl Sessions for RedisStore {
             "moved" => Ok(false),
             other => Err(unexpected("conclude", other)),
         }
+    }
+
+    async fn hops(&self, session: &SessionId, turn: &TurnId) -> Result<u32, StoreError> {
+        let hops: Option<u32> = self.commands().get(self.keys.hops(session, turn)).await?;
+        Ok(hops.unwrap_or(0))
+    }
+
+    async fn note_hops(
+        &self,
+        session: &SessionId,
+        turn: &TurnId,
+        hops: u32,
+        kept: Duration,
+    ) -> Result<(), StoreError> {
+        let key = self.keys.hops(session, turn);
+        Ok(self.commands().pset_ex(key, hops, millis(kept)).await?)
+    }
+
+    async fn begin_wait(
+        &self,
+        waiter: &SessionId,
+        awaited: &SessionId,
+        at_most: Duration,
+    ) -> Result<bool, StoreError> {
+        Ok(self
+            .scripts
+            .wait
+            .key(self.keys.awaits(waiter))
+            .arg(waiter.as_str())
+            .arg(awaited.as_str())
+            .arg(millis(at_most).max(1))
+            .arg(self.keys.awaits_prefix())
+            .invoke_async(&mut self.commands())
+            .await?)
+    }
+
+    async fn end_wait(&self, waiter: &SessionId, awaited: &SessionId) -> Result<(), StoreError> {
+        let key = self.keys.awaits(waiter);
+        Ok(self.commands().zrem(key, awaited.as_str()).await?)
+    }
+
+    async fn keep_pass(
+        &self,
+        id: &str,
+        hash: &str,
+        session: &SessionId,
+        kept: Duration,
+    ) -> Result<(), StoreError> {
+        let key = self.keys.pass(id);
+        let fields = [("hash", hash), ("session", session.as_str())];
+        let mut pipe = redis::pipe();
+        let lasts = i64::try_from(millis(kept)).unwrap_or(i64::MAX);
+        pipe.atomic()
+            .hset_multiple(&key, &fields)
+            .pexpire(&key, lasts)
+            .exec_async(&mut self.commands())
+            .await?;
+        Ok(())
+    }
+
+    async fn pass(&self, id: &str) -> Result<Option<(String, SessionId)>, StoreError> {
+        let (hash, session): (Option<String>, Option<String>) = self
+            .commands()
+            .hmget(self.keys.pass(id), &["hash", "session"])
+            .await?;
+        let session = session.and_then(|session| SessionId::new(session).ok());
+        Ok(hash.zip(session))
+    }
+
+    async fn transcript(
+        &self,
+        session: &SessionId,
+        skip: usize,
+        limit: usize,
+    ) -> Result<(Vec<String>, usize), StoreError> {
+        let key = self.keys.session(session).transcript;
+        // As many as there can be: a container may have made a longer list of it.
+        let [skip, limit] = [skip, limit].map(|count| count.min(transcript::TURNS));
+        // Of none the first comes after the last.
+        let (first, last) = (-((skip + limit) as isize), -(skip as isize) - 1);
+        let mut bulk = Measured::new(self.bulk.get().await.map_err(pool_error)?);
+        let (count, entries) = redis::pipe()
+            .atomic()
+            .llen(&key)
+            .lrange(&key, first, last)
+            .query_async(&mut bulk)
+            .await?;
+        Ok((entries, count))
     }
 }

@@ -159,13 +159,14 @@ impl RedisStore {
     }
 
     /// Every key of a session that lives as long as it does; its state first.
-    pub(super) fn lasting(keys: SessionKeys) -> [String; 5] {
+    pub(super) fn lasting(keys: SessionKeys) -> [String; 6] {
         [
             keys.state,
             keys.input,
             keys.inflight,
             keys.output_buffer,
             keys.result,
+            keys.transcript,
         ]
     }
 }

@@ -19,6 +19,7 @@ pub(super) struct Scripts {
     pub(super) push: Script,
     pub(super) conclude: Script,
     pub(super) read: Script,
+    pub(super) wait: Script,
 }
 
 impl Default for Scripts {
@@ -38,6 +39,7 @@ impl Default for Scripts {
             push: Script::new(include_str!("../../lua/push.lua")),
             conclude: Script::new(include_str!("../../lua/conclude.lua")),
             read: Script::new(include_str!("../../lua/read.lua")),
+            wait: Script::new(include_str!("../../lua/await.lua")),
         }
     }
 }

@@ -29,6 +29,23 @@ pub struct Page {
     pub more: bool,
 }
 
+/// How the turns of a session end whose wrapper is gone.
+#[derive(Debug, Clone, Copy)]
+pub struct Conclusion<'a> {
+    /// The session's `seq` as it was read; empty for none. Another one: it has moved on.
+    pub from: &'a str,
+    /// The `seq` of the newest envelope.
+    pub to: u64,
+    /// How many prompts this is for: those that were taken or wait. More or fewer: it has moved on.
+    pub prompts: usize,
+    /// The endings.
+    pub envelopes: &'a [String],
+    /// The newest ending.
+    pub result: &'a str,
+    /// What the transcript gets.
+    pub entries: &'a [String],
+}
+
 /// What is kept of sessions. Every method is one atomic step.
 #[async_trait]
 pub trait Sessions: Send + Sync + fmt::Debug {
@@ -60,17 +77,56 @@ pub trait Sessions: Send + Sync + fmt::Debug {
     /// Prompts that were taken and not answered, then those not taken.
     async fn unanswered(&self, session: &SessionId) -> Result<Vec<Vec<u8>>, StoreError>;
 
-    /// Ends turns for a wrapper that is gone: appends the envelopes if the session's `seq` is still
-    /// what was read (`from`; empty for none) and as many prompts as `prompts` were taken or wait,
-    /// sets it to `to` and sets `result`, empties `inflight`
-    /// and `input`. From then on nothing of that wrapper's counts. False: it has moved on.
+    /// Ends turns for a wrapper that is gone, if it has not moved on, which false tells. Empties
+    /// `inflight` and `input`. From then on nothing of that wrapper's counts.
     async fn conclude(
         &self,
         session: &SessionId,
-        from: &str,
-        to: u64,
-        prompts: usize,
-        envelopes: &[String],
-        result: &str,
+        conclusion: &Conclusion<'_>,
     ) -> Result<bool, StoreError>;
+
+    /// Over how many sessions a turn's prompt has come; 0 where nothing is known.
+    async fn hops(&self, session: &SessionId, turn: &TurnId) -> Result<u32, StoreError>;
+
+    /// Writes down over how many sessions a turn's prompt has come.
+    async fn note_hops(
+        &self,
+        session: &SessionId,
+        turn: &TurnId,
+        hops: u32,
+        kept: Duration,
+    ) -> Result<(), StoreError>;
+
+    /// Writes down that one session waits for another, for `at_most` that long. False, and nothing
+    /// is written down: the other one waits for it, directly or over others.
+    async fn begin_wait(
+        &self,
+        waiter: &SessionId,
+        awaited: &SessionId,
+        at_most: Duration,
+    ) -> Result<bool, StoreError>;
+
+    /// It waits no more.
+    async fn end_wait(&self, waiter: &SessionId, awaited: &SessionId) -> Result<(), StoreError>;
+
+    /// Keeps the hash of a token that acts as a session.
+    async fn keep_pass(
+        &self,
+        id: &str,
+        hash: &str,
+        session: &SessionId,
+        kept: Duration,
+    ) -> Result<(), StoreError>;
+
+    /// The hash of such a token, and its session.
+    async fn pass(&self, id: &str) -> Result<Option<(String, SessionId)>, StoreError>;
+
+    /// What was asked and answered: of the newest turns but `skip`, as many as `limit`, the oldest
+    /// first, and how many there are in all.
+    async fn transcript(
+        &self,
+        session: &SessionId,
+        skip: usize,
+        limit: usize,
+    ) -> Result<(Vec<String>, usize), StoreError>;
 }

@@ -393,12 +393,13 @@ async fn a_claimed_container_reaches_its_own_session_and_nothing_else() {
             format!("LRANGE {} 0 -1", session.inflight),
             format!("PUBLISH {} c-1", scene.keys.events()),
             format!(
-                "EVALSHA {sha} 5 {} {} {} {} {} 1 9 done 1 0 1 envelope item",
+                "EVALSHA {sha} 6 {} {} {} {} {} {} 1 9 done 1 0 1 1 9 envelope item entry",
                 session.output_buffer,
                 session.output,
                 session.state,
                 session.result,
-                session.inflight
+                session.inflight,
+                session.transcript
             ),
         ] {
             let outcome = intruder.attempt(&words(&line));
@@ -422,6 +423,7 @@ async fn a_claimed_container_reaches_its_own_session_and_nothing_else() {
             session.output_buffer,
             session.state,
             session.result,
+            session.transcript,
         ];
         let channels = [
             mine.control,

@@ -106,6 +106,7 @@ impl Scene {
                 agent: "main".parse().unwrap(),
                 model: None,
                 append_system_prompt: None,
+                parent: None,
             },
             max_per_agent: 9,
             heartbeat: Duration::from_secs(3600),

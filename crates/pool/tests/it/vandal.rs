@@ -14,7 +14,10 @@ async fn spoil(world: &mut World, container: &ccpool::ContainerId) {
         let () = world.connection.rpush(&key, "spoilt").await.unwrap();
     }
     let lists = [own.inbox, session.input, session.inflight];
-    for key in lists.into_iter().chain([session.output_buffer]) {
+    for key in lists
+        .into_iter()
+        .chain([session.output_buffer, session.transcript])
+    {
         let () = world.connection.set(&key, "spoilt").await.unwrap();
     }
     let () = world.connection.del(&session.result).await.unwrap();

@@ -92,6 +92,7 @@ mod tests {
         Caller {
             session: SessionId::new("s1").unwrap(),
             agent: AgentId::new("main").unwrap(),
+            depth: 0,
         }
     }
 
@@ -124,7 +125,7 @@ mod tests {
             "2 live sessions of agent main\ns2 (assigned, opus, 2 turns, $0.2500)\n\
              s1 (assigned, opus, 2 turns, $0.2500) <- you are here"
         );
-        let data = answer.structured.unwrap();
+        let data = answer.data.unwrap();
         assert_eq!(data["sessions"][1]["own"], true);
         assert!(!data.to_string().contains("other"));
     }
@@ -135,6 +136,6 @@ mod tests {
         let answer = list(&me(), all, 2);
         let head = "5 live sessions of agent main, the newest 2 are shown\ns4";
         assert!(answer.text.starts_with(head));
-        assert_eq!(answer.structured.unwrap()["total"], 5);
+        assert_eq!(answer.data.unwrap()["total"], 5);
     }
 }

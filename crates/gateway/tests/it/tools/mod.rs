@@ -1,6 +1,8 @@
 //! The gateway's tools, called by the real CLI.
 
 mod call;
+mod history;
+mod relay;
 mod sessions;
 
 pub(crate) use call::{call, text};

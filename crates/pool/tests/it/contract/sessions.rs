@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use ccpool::TurnId;
-use ccpool::store::{Page, PushOutcome, StoreError};
+use ccpool::store::{Conclusion, Page, PushOutcome, StoreError};
 
 use super::on_every_store;
 use super::subject::{BUFFER, KEEP, MOST_OF_IT, Subject, session};
@@ -126,9 +126,15 @@ async fn the_turns_of_a_lost_container_are_ended_once(subject: &impl Subject) {
     }
     subject.take(&id).await;
     let conclude = async |from: &str, prompts| {
-        let endings = [envelope(4), envelope(5)];
-        let ended = store.conclude(&id, from, 5, prompts, &endings, "last");
-        ended.await.unwrap()
+        let conclusion = Conclusion {
+            from,
+            to: 5,
+            prompts,
+            envelopes: &[envelope(4), envelope(5)],
+            result: "last",
+            entries: &["first turn".to_owned(), "second turn".to_owned()],
+        };
+        store.conclude(&id, &conclusion).await.unwrap()
     };
     assert_eq!(store.result(&id).await.unwrap(), None);
     assert!(!conclude("3", 2).await, "nothing was published");
@@ -153,7 +159,32 @@ async fn the_turns_of_a_lost_container_are_ended_once(subject: &impl Subject) {
     // The buffer is as long as any.
     let many: Vec<String> = (6..=BUFFER as u64 + 5).map(envelope).collect();
     let to = BUFFER as u64 + 5;
-    assert!(store.conclude(&id, "5", to, 0, &many, "x").await.unwrap());
+    let conclusion = Conclusion {
+        from: "5",
+        to,
+        prompts: 0,
+        envelopes: &many,
+        result: "x",
+        entries: &["third turn".to_owned()],
+    };
+    assert!(store.conclude(&id, &conclusion).await.unwrap());
+    // The transcript has them all, read from the newest back.
+    for (skip, limit, wanted) in [
+        (0, 2, &["second turn", "third turn"][..]),
+        (1, 1, &["second turn"]),
+        (1, 9, &["first turn", "second turn"]),
+        (2, 0, &[]),
+        (3, 9, &[]),
+    ] {
+        let (entries, count) = store.transcript(&id, skip, limit).await.unwrap();
+        assert_eq!(
+            (&entries[..], count),
+            (
+                &wanted.iter().map(|e| (*e).to_owned()).collect::<Vec<_>>()[..],
+                3
+            )
+        );
+    }
     let first = store.page(&id, None).await.unwrap().envelopes.remove(0);
     assert_eq!(first, envelope(6));
 }

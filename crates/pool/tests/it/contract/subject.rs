@@ -139,6 +139,7 @@ pub(crate) fn terms(of: &str, by: &str) -> ClaimTerms {
             agent: agent(by),
             model: None,
             append_system_prompt: None,
+            parent: None,
         },
         max_per_agent: 2,
         heartbeat: KEEP,
