@@ -11,8 +11,8 @@ use axum::middleware::from_fn_with_state;
 use ccpool::Pool;
 use rmcp::model::{
     CallToolRequestParams, CallToolResponse, CallToolResult, ContentBlock, ErrorData,
-    Implementation, ListToolsResult, PaginatedRequestParams, ServerCapabilities, ServerConfig,
-    Tool as Listed, ToolAnnotations,
+    Implementation, ListToolsResult, MetaObject, PaginatedRequestParams, ServerCapabilities,
+    ServerConfig, Tool as Listed, ToolAnnotations,
 };
 use rmcp::service::RequestContext;
 use rmcp::transport::streamable_http_server::session::never::NeverSessionManager;
@@ -22,6 +22,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::auth::identify;
+use crate::running::{Running, heed};
 use crate::{Answer, Call, Caller, Effect, GatewayTools, Progress, Refusal, ToolDescription};
 
 /// How often a call that takes long is said to be under way, so that nobody takes it for dead.
@@ -48,9 +49,11 @@ pub fn bridge(
         .with_sse_keep_alive(None)
         .with_allowed_hosts(loopback.into_iter().chain(hosts))
         .with_cancellation_token(stop);
+    let running = Running::default();
     let bridge = Bridge {
         pool: pool.clone(),
         tools: Arc::new(tools),
+        running: running.clone(),
     };
     let service = StreamableHttpService::new(
         move || Ok(bridge.clone()),
@@ -59,6 +62,7 @@ pub fn bridge(
     );
     Router::new()
         .route_service("/mcp", service)
+        .route_layer(from_fn_with_state(running, heed))
         .route_layer(from_fn_with_state(pool.clone(), identify))
 }
 
@@ -67,6 +71,7 @@ pub fn bridge(
 struct Bridge {
     pool: Pool,
     tools: Arc<GatewayTools>,
+    running: Running,
 }
 
 impl ServerHandler for Bridge {
@@ -100,6 +105,7 @@ impl ServerHandler for Bridge {
         context: RequestContext<RoleServer>,
     ) -> Result<CallToolResponse, ErrorData> {
         let caller = identified(&context)?;
+        let _under_way = self.running.begin(&caller, context.id.clone(), &context.ct);
         let (Some(session), Some(agent)) = (caller.session, caller.agent) else {
             return Ok(refused(&Refusal::new(
                 "This container serves no session yet, so it has nothing to show. Call again once a \

@@ -16,6 +16,7 @@ mod built_in;
 mod call;
 mod config_get;
 mod policy;
+mod running;
 mod sessions;
 mod tool;
 mod toolset;
