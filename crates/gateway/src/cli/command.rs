@@ -79,6 +79,9 @@ pub(crate) enum Command {
     /// Sessions of the running gateway.
     #[command(subcommand)]
     Sessions(Sessions),
+    /// The tools that agents call over MCP.
+    #[command(subcommand)]
+    Mcp(Mcp),
     /// The pool of the running gateway.
     #[command(subcommand)]
     Pool(Pool),
@@ -149,6 +152,20 @@ pub(crate) enum Sessions {
     Interrupt { session: SessionId },
     /// End the session; returns once its container is gone.
     End { session: SessionId },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Mcp {
+    /// Make a token by which any MCP client calls the tools at /mcp as a session does; it is dead
+    /// with the session.
+    Token {
+        /// The session to act as.
+        #[arg(long)]
+        session: SessionId,
+        /// How long it lasts at most.
+        #[arg(long, default_value_t = 60, value_parser = clap::value_parser!(u16).range(1..=1440))]
+        minutes: u16,
+    },
 }
 
 #[derive(Debug, Subcommand)]

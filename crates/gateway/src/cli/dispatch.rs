@@ -8,7 +8,9 @@ use super::command::{Cli, Command};
 use super::error::{CliError, Exit};
 use super::gateway_client::GatewayClient;
 use super::place::load;
-use super::{config, doctor, image, pool, replay, run as run_command, serve, sessions, status};
+use super::{
+    config, doctor, image, mcp, pool, replay, run as run_command, serve, sessions, status,
+};
 use crate::logging;
 
 /// Runs the command to its end. The configuration is read before the runtime starts.
@@ -36,6 +38,10 @@ pub(crate) fn run(cli: &Cli) -> Result<Exit, CliError> {
         Command::Sessions(command) => {
             let client = client()?;
             block_on(sessions::run(global, &client, command))
+        }
+        Command::Mcp(command) => {
+            let client = client()?;
+            block_on(mcp::run(global, &client, command))
         }
         Command::Pool(command) => {
             let client = client()?;

@@ -7,6 +7,7 @@ mod error;
 mod event_feed;
 mod gateway_client;
 mod image;
+mod mcp;
 mod output;
 mod place;
 mod pool;

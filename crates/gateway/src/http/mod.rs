@@ -2,6 +2,7 @@ mod auth;
 mod body;
 mod events;
 mod health;
+mod mcp_token;
 mod openapi;
 mod pool;
 mod problem;

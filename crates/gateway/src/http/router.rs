@@ -14,7 +14,7 @@ use utoipa_axum::routes;
 use super::auth::{Gate, guard};
 use super::problem::Problem;
 use super::state::AppState;
-use super::{events, health, openapi, pool, sessions, turns};
+use super::{events, health, mcp_token, openapi, pool, sessions, turns};
 use crate::traces;
 
 /// The described routes. Handlers and their descriptions stand together, so that neither is there
@@ -28,6 +28,7 @@ pub(crate) fn described() -> OpenApiRouter<AppState> {
         .routes(routes!(sessions::list, sessions::claim))
         .routes(routes!(sessions::show, sessions::end))
         .routes(routes!(sessions::interrupt))
+        .routes(routes!(mcp_token::issue))
         .routes(routes!(turns::send))
         .routes(routes!(events::follow))
         .routes(routes!(pool::snapshot, pool::resize))
