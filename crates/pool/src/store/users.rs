@@ -3,17 +3,19 @@
 
 use std::fmt;
 
+use ccpool_protocol::access::NotExact;
 use ccpool_protocol::keys::Keys;
 use ccpool_protocol::record::field;
 use ccpool_protocol::{ContainerId, SessionId, access, scripts};
 use redis::aio::ConnectionManager;
-use redis::{AsyncCommands, Client, Cmd, ConnectionInfo, RedisConnectionInfo};
+use redis::{
+    AsyncCommands, Client, Cmd, ConnectionInfo, RedisConnectionInfo, RedisError, RedisResult,
+    Script, ScriptInvocation, ServerError, ServerErrorKind,
+};
 
 use super::measured::Measured;
 use super::{ClaimNumber, StoreError};
 use crate::password::Password;
-
-const DELIVER: &str = include_str!("../../lua/deliver.lua");
 
 /// Makes, changes and removes them.
 ///
@@ -23,6 +25,7 @@ pub struct RedisUsers {
     commands: Measured<ConnectionManager>,
     keys: Keys,
     names: access::Users,
+    deliver: Script,
 }
 
 impl RedisUsers {
@@ -32,6 +35,7 @@ impl RedisUsers {
             commands,
             keys,
             names,
+            deliver: Script::new(include_str!("../../lua/deliver.lua")),
         }
     }
 
@@ -44,17 +48,16 @@ impl RedisUsers {
         &self.names
     }
 
-    /// Loads the scripts that wrappers call: their users may not.
+    /// Loads the script that wrappers call, whose users may not, and the one that hands over
+    /// assignments, so that the first claim need not.
     ///
     /// # Errors
     /// When Redis is away.
     pub async fn load_scripts(&self) -> Result<(), StoreError> {
-        redis::cmd("SCRIPT")
-            .arg("LOAD")
-            .arg(scripts::PUBLISH)
-            .exec_async(&mut self.commands())
-            .await?;
-        Ok(())
+        let mut pipe = redis::pipe();
+        pipe.cmd("SCRIPT").arg("LOAD").arg(scripts::PUBLISH);
+        pipe.load_script(&self.deliver);
+        Ok(pipe.exec_async(&mut self.commands()).await?)
     }
 
     /// Whether users can be kept here: makes one as containers get it, and removes it.
@@ -63,7 +66,8 @@ impl RedisUsers {
     /// [`StoreError::NoUsers`] when Redis refuses.
     pub async fn probe(&self) -> Result<(), StoreError> {
         let container = ContainerId::from_random(rand::random());
-        let made = self.set(&container, None, &Password::mint().hash())?;
+        let rules = self.names.rules(&container, None, &Password::mint().hash());
+        let made = self.set(&container, rules)?;
         let made = made.exec_async(&mut self.commands()).await;
         made.map_err(StoreError::of_users)?;
         self.expel(&container).await?;
@@ -95,7 +99,8 @@ impl RedisUsers {
             let Some((session, hash)) = &wanted else {
                 return self.expel(container).await;
             };
-            let made = self.set(container, session.as_ref(), hash)?;
+            let rules = self.names.rules(container, session.as_ref(), hash);
+            let made = self.set(container, rules)?;
             let made = made.exec_async(&mut self.commands()).await;
             made.map_err(StoreError::of_users)?;
             // Another gateway may have claimed or forgotten it meanwhile.
@@ -134,35 +139,40 @@ impl RedisUsers {
         claim: ClaimNumber,
     ) -> Result<(), StoreError> {
         let keys = self.keys.container(container);
-        let mut pipe = redis::pipe();
-        // A server that refuses the first command carries out none.
-        pipe.atomic();
-        if let Some(hash) = hash {
-            pipe.add_command(self.set(container, Some(session), hash)?)
-                .ignore();
+        let mut delivery = self.deliver.prepare_invoke();
+        delivery.key(keys.record).key(keys.inbox).arg(claim.0);
+        let Some(hash) = hash else {
+            return Ok(delivery.invoke_async(&mut self.commands()).await?);
+        };
+        let rules = self.names.rules_of_claimed(container, session, hash);
+        let set = self.set(container, rules)?;
+        let mut asked = self.together(set, &delivery).await;
+        if asked.as_ref().is_err_and(is_forgotten) {
+            let rules = self.names.rules(container, Some(session), hash);
+            let set = self.set(container, rules)?;
+            self.deliver.load_async(&mut self.commands()).await?;
+            asked = self.together(set, &delivery).await;
         }
-        pipe.cmd("EVAL")
-            .arg(DELIVER)
-            .arg(2)
-            .arg(keys.record)
-            .arg(keys.inbox)
-            .arg(claim.0)
-            .ignore();
-        let asked = pipe.exec_async(&mut self.commands()).await;
-        match hash {
-            Some(_) => asked.map_err(StoreError::of_users),
-            None => Ok(asked?),
-        }
+        asked.map_err(StoreError::of_users)
     }
 
-    /// The command that gives a container its user.
+    /// Sets a user's rights and hands over an assignment in one step. A server that refuses the first
+    /// command carries out none; but one that accepts both can still fail at either, and does the
+    /// other all the same.
+    async fn together(&self, set: Cmd, delivery: &ScriptInvocation<'_>) -> RedisResult<()> {
+        let mut pipe = redis::pipe();
+        pipe.atomic();
+        pipe.add_command(set).ignore();
+        pipe.invoke_script(delivery).ignore();
+        pipe.exec_async(&mut self.commands()).await
+    }
+
+    /// The command that gives a container's user these rules.
     fn set(
         &self,
         container: &ContainerId,
-        session: Option<&SessionId>,
-        hash: &str,
+        rules: Result<Vec<String>, NotExact>,
     ) -> Result<Cmd, StoreError> {
-        let rules = self.names.rules(container, session, hash);
         let rules = rules.map_err(|error| StoreError::Broken(error.to_string()))?;
         let mut command = redis::cmd("ACL");
         command.arg("SETUSER").arg(self.names.name(container));
@@ -184,6 +194,16 @@ impl RedisUsers {
             .filter(|hash| !hash.is_empty())
             .map(|hash| (session, hash)))
     }
+}
+
+/// Whether a user whose rights were to be set, or the script that was called with it, is not there: a
+/// server that was restarted keeps neither. One without the user has handed over what its container
+/// cannot fetch before it is let in; one without the script has handed over nothing.
+fn is_forgotten(error: &RedisError) -> bool {
+    let refused = error.clone().into_server_errors();
+    let no_script = Some(ServerErrorKind::NoScript);
+    let is = |(at, error): &(usize, ServerError)| *at == 0 || error.kind() == no_script;
+    refused.is_some_and(|refused| refused.iter().any(is))
 }
 
 /// Whether whoever connects without a password may read the pool's keys: then the containers' own
