@@ -23,18 +23,28 @@ use crate::password::Password;
 /// password, lies in the container's record.
 pub struct RedisUsers {
     commands: Measured<ConnectionManager>,
+    /// For what looks ask of all containers: claims do not queue up behind that.
+    looks: Measured<ConnectionManager>,
     keys: Keys,
     names: access::Users,
+    publish: Script,
     deliver: Script,
 }
 
 impl RedisUsers {
-    pub(super) fn new(commands: Measured<ConnectionManager>, keys: Keys, db: i64) -> Self {
+    pub(super) fn new(
+        commands: Measured<ConnectionManager>,
+        looks: Measured<ConnectionManager>,
+        keys: Keys,
+        db: i64,
+    ) -> Self {
         let names = access::Users::new(keys.clone(), db);
         Self {
             commands,
+            looks,
             keys,
             names,
+            publish: Script::new(scripts::PUBLISH),
             deliver: Script::new(include_str!("../../lua/deliver.lua")),
         }
     }
@@ -43,21 +53,29 @@ impl RedisUsers {
         self.commands.clone()
     }
 
+    fn looks(&self) -> Measured<ConnectionManager> {
+        self.looks.clone()
+    }
+
     /// What they are called.
     pub fn names(&self) -> &access::Users {
         &self.names
     }
 
     /// Loads the script that wrappers call, whose users may not, and the one that hands over
-    /// assignments, so that the first claim need not.
+    /// assignments, so that the first claim need not. What is there is not sent again.
     ///
     /// # Errors
     /// When Redis is away.
     pub async fn load_scripts(&self) -> Result<(), StoreError> {
-        let mut pipe = redis::pipe();
-        pipe.cmd("SCRIPT").arg("LOAD").arg(scripts::PUBLISH);
-        pipe.load_script(&self.deliver);
-        Ok(pipe.exec_async(&mut self.commands()).await?)
+        let scripts = [&self.publish, &self.deliver];
+        let mut asked = redis::cmd("SCRIPT");
+        asked.arg("EXISTS").arg(&scripts.map(Script::get_hash));
+        let there: Vec<bool> = asked.query_async(&mut self.looks()).await?;
+        for (script, _) in scripts.iter().zip(there).filter(|(_, there)| !there) {
+            script.load_async(&mut self.looks()).await?;
+        }
+        Ok(())
     }
 
     /// Whether users can be kept here: makes one as containers get it, and removes it.
@@ -81,7 +99,7 @@ impl RedisUsers {
     pub async fn list(&self) -> Result<Vec<ContainerId>, StoreError> {
         let listed: Result<Vec<String>, _> = redis::cmd("ACL")
             .arg("USERS")
-            .query_async(&mut self.commands())
+            .query_async(&mut self.looks())
             .await;
         let names = listed.map_err(StoreError::of_users)?;
         let ours = names.iter().filter_map(|name| self.names.container(name));
