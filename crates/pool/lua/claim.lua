@@ -74,39 +74,35 @@ if queue > 0 then
 end
 
 -- Nearly always the first one can be claimed.
-local function pick()
-  local from, some = 0, 1
-  while true do
-    local ids = call('ZRANGE', warm, from, from + some - 1)
-    for _, id in ipairs(ids) do
-      local record = containers .. id
-      local said = call('HMGET', record, 'state', 'aclHash')
-      -- The report is the container's to write: whatever it holds, others can be claimed.
-      local told = redis.pcall('HMGET', record .. ':report', 'heartbeat', 'session')
-      local beat = tonumber(told[1] or '') or 0
-      if said[1] ~= 'warm' then
-        call('ZREM', warm, id)
-        from = from - 1
-      -- One that was not heard of is passed over, and one that says that it serves a session;
-      -- what becomes of it is for others to decide.
-      elseif now - beat <= tonumber(ARGV[7]) and not told[2] then
-        if ahead == 0 then
-          return id, said[2] or ''
-        end
-        ahead = ahead - 1
+local id, hash
+local from, some = 0, 1
+while room > 0 and not id do
+  local ids = call('ZRANGE', warm, from, from + some - 1)
+  for i = 1, #ids do
+    local record = containers .. ids[i]
+    local said = call('HMGET', record, 'state', 'aclHash')
+    -- The report is the container's to write: whatever it holds, others can be claimed.
+    local told = redis.pcall('HMGET', record .. ':report', 'heartbeat', 'session')
+    local beat = tonumber(told[1] or '') or 0
+    if said[1] ~= 'warm' then
+      call('ZREM', warm, ids[i])
+      from = from - 1
+    -- One that was not heard of is passed over, and one that says that it serves a session;
+    -- what becomes of it is for others to decide.
+    elseif now - beat <= tonumber(ARGV[7]) and not told[2] then
+      if ahead == 0 then
+        id, hash = ids[i], said[2] or ''
+        break
       end
+      ahead = ahead - 1
     end
-    if #ids < some then
-      return nil
-    end
-    from, some = from + some, 8
   end
+  if #ids < some then
+    break
+  end
+  from, some = from + some, 8
 end
 
-local id, hash
-if room > 0 then
-  id, hash = pick()
-end
 if id then
   if queue > 0 then
     if ticket then
