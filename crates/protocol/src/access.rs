@@ -66,8 +66,8 @@ impl Users {
         ContainerId::new(id).ok()
     }
 
-    /// The arguments of `ACL SETUSER` after the name: the rights of a container that serves
-    /// `session`, or none yet. `hash`: SHA-256 of its password, in hex.
+    /// The arguments of `ACL SETUSER` after the name, for one that may not exist: everything that a
+    /// container may which serves `session`, or none yet. `hash`: SHA-256 of its password, in hex.
     ///
     /// # Errors
     /// When a key would be a pattern.
@@ -77,6 +77,44 @@ impl Users {
         session: Option<&SessionId>,
         hash: &str,
     ) -> Result<Vec<String>, NotExact> {
+        let mut rules = ["reset", "resetkeys", "resetchannels", "-@all", "on"]
+            .map(str::to_owned)
+            .to_vec();
+        rules.push(format!("#{hash}"));
+        rules.extend(COMMANDS.map(|command| format!("+{command}")));
+        if self.db != 0 {
+            rules.push(format!("+select|{}", self.db));
+        }
+        self.reach(&mut rules, container, session)?;
+        Ok(rules)
+    }
+
+    /// The same for one that was made with these rules and this password: what it reaches is set
+    /// anew, once its container serves `session`. It costs Redis half as much as all the rules, and
+    /// Redis refuses it, and changes nothing, where there is no such user: a password that is not
+    /// there cannot be taken away.
+    ///
+    /// # Errors
+    /// When a key would be a pattern.
+    pub fn rules_of_claimed(
+        &self,
+        container: &ContainerId,
+        session: &SessionId,
+        hash: &str,
+    ) -> Result<Vec<String>, NotExact> {
+        let mut rules = vec![format!("!{hash}"), format!("#{hash}")];
+        rules.extend(["resetkeys", "resetchannels"].map(str::to_owned));
+        self.reach(&mut rules, container, Some(session))?;
+        Ok(rules)
+    }
+
+    /// Adds the rules for every key and channel.
+    fn reach(
+        &self,
+        rules: &mut Vec<String>,
+        container: &ContainerId,
+        session: Option<&SessionId>,
+    ) -> Result<(), NotExact> {
         let own = self.keys.container(container);
         let mut keys = vec![own.report, own.inbox];
         let mut channels = vec![own.control, self.keys.events()];
@@ -94,17 +132,9 @@ impl Users {
                 return Err(NotExact(name.clone()));
             }
         }
-        let mut rules = ["reset", "resetkeys", "resetchannels", "-@all", "on"]
-            .map(str::to_owned)
-            .to_vec();
-        rules.push(format!("#{hash}"));
-        rules.extend(COMMANDS.map(|command| format!("+{command}")));
-        if self.db != 0 {
-            rules.push(format!("+select|{}", self.db));
-        }
         rules.extend(keys.into_iter().map(|key| format!("~{key}")));
         rules.extend(channels.into_iter().map(|channel| format!("&{channel}")));
-        Ok(rules)
+        Ok(())
     }
 }
 
@@ -155,10 +185,28 @@ mod tests {
     }
 
     #[test]
+    fn at_the_claim_it_reaches_what_one_made_anew_reaches() {
+        let users = Users::new(Keys::new("a:"), 2);
+        let session = SessionId::new("s").unwrap();
+        let made = users.rules(&container(), Some(&session), "00").unwrap();
+        let claimed = users
+            .rules_of_claimed(&container(), &session, "00")
+            .unwrap();
+        assert_eq!(claimed[..2], ["!00", "#00"]);
+        let is_reach = |rule: &&String| {
+            rule.starts_with(['~', '&']) || ["resetkeys", "resetchannels"].contains(&rule.as_str())
+        };
+        let reach: Vec<&String> = made.iter().filter(is_reach).collect();
+        assert_eq!(claimed[2..].iter().collect::<Vec<_>>(), reach);
+    }
+
+    #[test]
     fn a_pattern_is_refused() {
         for prefix in ["*", "a?", "[a]", "a\\", "a b"] {
             let users = Users::new(Keys::new(prefix), 0);
             assert!(users.rules(&container(), None, "00").is_err(), "{prefix}");
+            let claimed = users.rules_of_claimed(&container(), &SessionId::new("s").unwrap(), "00");
+            assert!(claimed.is_err(), "{prefix}");
         }
     }
 }

@@ -1,4 +1,5 @@
-//! Every Redis key and channel that ccpool uses is built here, and nowhere else.
+//! Every Redis key and channel that ccpool uses is built here, and nowhere else but in the scripts that
+//! say so at their heads.
 
 use crate::{AgentId, ContainerId, SessionId, TurnId};
 

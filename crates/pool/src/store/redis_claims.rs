@@ -19,33 +19,21 @@ impl Claims for RedisStore {
             json,
             model,
         } = Assigned::from(terms);
-        let [state, rest @ ..] = Self::lasting(self.keys.session(session));
-        let answer: Vec<String> = self
-            .scripts
-            .claim
-            .key(self.keys.warm())
-            .key(self.keys.sessions())
-            .key(self.keys.agent(agent))
-            .key(state)
-            .key(self.keys.claims())
-            .key(self.keys.waiting())
-            .key(self.keys.tickets())
-            .key(self.keys.fairness())
-            .key(self.keys.pool_id())
-            .key(&rest[..])
+        let mut script = self.scripts.claim.prepare_invoke();
+        script
+            .arg(self.keys.prefix())
             .arg(session.as_str())
             .arg(agent.as_str())
             .arg(terms.max_per_agent)
-            .arg(self.container_prefix())
             .arg(json)
             .arg(model)
             .arg(millis(terms.heartbeat))
             .arg(terms.gateway.to_string())
-            .arg(terms.ticket.as_ref().map_or("", |ticket| &ticket.0))
-            .arg(millis(terms.keep))
-            .arg(self.keys.agents_prefix())
-            .invoke_async(&mut self.commands())
-            .await?;
+            .arg(millis(terms.keep));
+        if let Some(ticket) = &terms.ticket {
+            script.arg(&ticket.0);
+        }
+        let answer: Vec<String> = script.invoke_async(&mut self.commands()).await?;
         let id = || container_id("claim", &answer);
         let word = |at: usize| answer.get(at).cloned().unwrap_or_default();
         let ticket = || Ticket(word(1));

@@ -86,7 +86,8 @@ impl RedisStore {
 
     /// The users of containers on the same server.
     pub fn users(&self) -> RedisUsers {
-        RedisUsers::new(self.commands(), self.keys.clone(), self.db)
+        let (commands, looks) = (self.commands(), self.looks.clone());
+        RedisUsers::new(commands, looks, self.keys.clone(), self.db)
     }
 
     pub(super) fn commands(&self) -> Measured<ConnectionManager> {

@@ -3,17 +3,19 @@
 
 use std::fmt;
 
+use ccpool_protocol::access::NotExact;
 use ccpool_protocol::keys::Keys;
 use ccpool_protocol::record::field;
 use ccpool_protocol::{ContainerId, SessionId, access, scripts};
 use redis::aio::ConnectionManager;
-use redis::{AsyncCommands, Client, Cmd, ConnectionInfo, RedisConnectionInfo};
+use redis::{
+    AsyncCommands, Client, Cmd, ConnectionInfo, RedisConnectionInfo, RedisError, RedisResult,
+    Script, ScriptInvocation, ServerError, ServerErrorKind,
+};
 
 use super::measured::Measured;
 use super::{ClaimNumber, StoreError};
 use crate::password::Password;
-
-const DELIVER: &str = include_str!("../../lua/deliver.lua");
 
 /// Makes, changes and removes them.
 ///
@@ -21,17 +23,29 @@ const DELIVER: &str = include_str!("../../lua/deliver.lua");
 /// password, lies in the container's record.
 pub struct RedisUsers {
     commands: Measured<ConnectionManager>,
+    /// For what looks ask of all containers: claims do not queue up behind that.
+    looks: Measured<ConnectionManager>,
     keys: Keys,
     names: access::Users,
+    publish: Script,
+    deliver: Script,
 }
 
 impl RedisUsers {
-    pub(super) fn new(commands: Measured<ConnectionManager>, keys: Keys, db: i64) -> Self {
+    pub(super) fn new(
+        commands: Measured<ConnectionManager>,
+        looks: Measured<ConnectionManager>,
+        keys: Keys,
+        db: i64,
+    ) -> Self {
         let names = access::Users::new(keys.clone(), db);
         Self {
             commands,
+            looks,
             keys,
             names,
+            publish: Script::new(scripts::PUBLISH),
+            deliver: Script::new(include_str!("../../lua/deliver.lua")),
         }
     }
 
@@ -39,21 +53,28 @@ impl RedisUsers {
         self.commands.clone()
     }
 
+    fn looks(&self) -> Measured<ConnectionManager> {
+        self.looks.clone()
+    }
+
     /// What they are called.
     pub fn names(&self) -> &access::Users {
         &self.names
     }
 
-    /// Loads the scripts that wrappers call: their users may not.
+    /// Loads the script that wrappers call, whose users may not, and the one that hands over
+    /// assignments, so that the first claim need not. What is there is not sent again.
     ///
     /// # Errors
     /// When Redis is away.
     pub async fn load_scripts(&self) -> Result<(), StoreError> {
-        redis::cmd("SCRIPT")
-            .arg("LOAD")
-            .arg(scripts::PUBLISH)
-            .exec_async(&mut self.commands())
-            .await?;
+        let scripts = [&self.publish, &self.deliver];
+        let mut asked = redis::cmd("SCRIPT");
+        asked.arg("EXISTS").arg(&scripts.map(Script::get_hash));
+        let there: Vec<bool> = asked.query_async(&mut self.looks()).await?;
+        for (script, _) in scripts.iter().zip(there).filter(|(_, there)| !there) {
+            script.load_async(&mut self.looks()).await?;
+        }
         Ok(())
     }
 
@@ -63,7 +84,8 @@ impl RedisUsers {
     /// [`StoreError::NoUsers`] when Redis refuses.
     pub async fn probe(&self) -> Result<(), StoreError> {
         let container = ContainerId::from_random(rand::random());
-        let made = self.set(&container, None, &Password::mint().hash())?;
+        let rules = self.names.rules(&container, None, &Password::mint().hash());
+        let made = self.set(&container, rules)?;
         let made = made.exec_async(&mut self.commands()).await;
         made.map_err(StoreError::of_users)?;
         self.expel(&container).await?;
@@ -77,7 +99,7 @@ impl RedisUsers {
     pub async fn list(&self) -> Result<Vec<ContainerId>, StoreError> {
         let listed: Result<Vec<String>, _> = redis::cmd("ACL")
             .arg("USERS")
-            .query_async(&mut self.commands())
+            .query_async(&mut self.looks())
             .await;
         let names = listed.map_err(StoreError::of_users)?;
         let ours = names.iter().filter_map(|name| self.names.container(name));
@@ -95,7 +117,8 @@ impl RedisUsers {
             let Some((session, hash)) = &wanted else {
                 return self.expel(container).await;
             };
-            let made = self.set(container, session.as_ref(), hash)?;
+            let rules = self.names.rules(container, session.as_ref(), hash);
+            let made = self.set(container, rules)?;
             let made = made.exec_async(&mut self.commands()).await;
             made.map_err(StoreError::of_users)?;
             // Another gateway may have claimed or forgotten it meanwhile.
@@ -134,35 +157,40 @@ impl RedisUsers {
         claim: ClaimNumber,
     ) -> Result<(), StoreError> {
         let keys = self.keys.container(container);
-        let mut pipe = redis::pipe();
-        // A server that refuses the first command carries out none.
-        pipe.atomic();
-        if let Some(hash) = hash {
-            pipe.add_command(self.set(container, Some(session), hash)?)
-                .ignore();
+        let mut delivery = self.deliver.prepare_invoke();
+        delivery.key(keys.record).key(keys.inbox).arg(claim.0);
+        let Some(hash) = hash else {
+            return Ok(delivery.invoke_async(&mut self.commands()).await?);
+        };
+        let rules = self.names.rules_of_claimed(container, session, hash);
+        let set = self.set(container, rules)?;
+        let mut asked = self.together(set, &delivery).await;
+        if asked.as_ref().is_err_and(is_forgotten) {
+            let rules = self.names.rules(container, Some(session), hash);
+            let set = self.set(container, rules)?;
+            self.deliver.load_async(&mut self.commands()).await?;
+            asked = self.together(set, &delivery).await;
         }
-        pipe.cmd("EVAL")
-            .arg(DELIVER)
-            .arg(2)
-            .arg(keys.record)
-            .arg(keys.inbox)
-            .arg(claim.0)
-            .ignore();
-        let asked = pipe.exec_async(&mut self.commands()).await;
-        match hash {
-            Some(_) => asked.map_err(StoreError::of_users),
-            None => Ok(asked?),
-        }
+        asked.map_err(StoreError::of_users)
     }
 
-    /// The command that gives a container its user.
+    /// Sets a user's rights and hands over an assignment in one step. A server that refuses the first
+    /// command carries out none; but one that accepts both can still fail at either, and does the
+    /// other all the same.
+    async fn together(&self, set: Cmd, delivery: &ScriptInvocation<'_>) -> RedisResult<()> {
+        let mut pipe = redis::pipe();
+        pipe.atomic();
+        pipe.add_command(set).ignore();
+        pipe.invoke_script(delivery).ignore();
+        pipe.exec_async(&mut self.commands()).await
+    }
+
+    /// The command that gives a container's user these rules.
     fn set(
         &self,
         container: &ContainerId,
-        session: Option<&SessionId>,
-        hash: &str,
+        rules: Result<Vec<String>, NotExact>,
     ) -> Result<Cmd, StoreError> {
-        let rules = self.names.rules(container, session, hash);
         let rules = rules.map_err(|error| StoreError::Broken(error.to_string()))?;
         let mut command = redis::cmd("ACL");
         command.arg("SETUSER").arg(self.names.name(container));
@@ -184,6 +212,16 @@ impl RedisUsers {
             .filter(|hash| !hash.is_empty())
             .map(|hash| (session, hash)))
     }
+}
+
+/// Whether a user whose rights were to be set, or the script that was called with it, is not there: a
+/// server that was restarted keeps neither. One without the user has handed over what its container
+/// cannot fetch before it is let in; one without the script has handed over nothing.
+fn is_forgotten(error: &RedisError) -> bool {
+    let refused = error.clone().into_server_errors();
+    let no_script = Some(ServerErrorKind::NoScript);
+    let is = |(at, error): &(usize, ServerError)| *at == 0 || error.kind() == no_script;
+    refused.is_some_and(|refused| refused.iter().any(is))
 }
 
 /// Whether whoever connects without a password may read the pool's keys: then the containers' own

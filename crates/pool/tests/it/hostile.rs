@@ -277,7 +277,8 @@ fn try_tricks(scene: &Scene, own: &str) {
     }
     for sha in scripts(scene) {
         for keys in [
-            format!("0 1 theirs main 9 {prefix}pool:container: x y 99999999999999"),
+            format!("0 {prefix} theirs main 9 x y 99999999999999 z 1500"),
+            format!("0 {prefix} new main 9 x y 99999999999999 z 1500 {prefix}theirs"),
             format!("1 {result} 1"),
             format!("2 {record} {own} 1"),
             format!(

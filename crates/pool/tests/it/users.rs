@@ -15,6 +15,7 @@ use ccpool::{
 use redis::aio::MultiplexedConnection;
 use redis::{AsyncCommands, IntoConnectionInfo};
 
+use crate::scene::{PASSWORD, Scene};
 use crate::support::{World, config, eventually};
 
 /// The users of containers, by their names.
@@ -236,6 +237,62 @@ async fn a_claim_takes_two_scripts() {
     let before = scripts(&mut world).await;
     world.claim("s1").await;
     assert_eq!(scripts(&mut world).await - before, 2);
+}
+
+/// What a user may do, as the server tells it.
+fn rights(admin: &mut redis::Connection, user: &str) -> redis::Value {
+    let asked = redis::cmd("ACL").arg("GETUSER").arg(user).query(admin);
+    asked.unwrap()
+}
+
+/// A claim changes the user that its container has, or makes it, and loads the script if that is gone.
+#[tokio::test]
+async fn a_claim_brings_what_redis_has_forgotten() {
+    let session = "ACL SETUSER {user} ~test:cc:another:state &test:cc:another:output";
+    for (forgotten, commands) in [
+        ("nothing", &[][..]),
+        ("the user", &["ACL DELUSER {user}"]),
+        ("the script", &["SCRIPT FLUSH"]),
+        ("both", &["ACL DELUSER {user}", "SCRIPT FLUSH"]),
+        // The user stays when a Redis is emptied, and what it was let into before.
+        ("its keys alone", &[session]),
+        ("its password", &["ACL SETUSER {user} resetpass >another"]),
+    ] {
+        let scene = Scene::new().await;
+        let mut admin = scene.admin();
+        let user = scene.users.names().name(&scene.intruder);
+        for command in commands {
+            let command = command.replace("{user}", &user);
+            let mut words = command.split(' ');
+            let mut command = redis::cmd(words.next().unwrap());
+            let () = command
+                .arg(words.collect::<Vec<_>>())
+                .query(&mut admin)
+                .unwrap();
+        }
+        scene.claim("mine", &scene.intruder).await;
+        let inbox = scene.container(&scene.intruder).inbox;
+        let told: Vec<String> = redis::Commands::lrange(&mut admin, inbox, 0, -1).unwrap();
+        assert_eq!(
+            told,
+            [r#"{"session":"mine","agent":"main"}"#],
+            "{forgotten}"
+        );
+        let claimed = rights(&mut admin, &user);
+        let () = redis::cmd("ACL")
+            .arg("DELUSER")
+            .arg(&user)
+            .query(&mut admin)
+            .unwrap();
+        scene.users.admit(&scene.intruder).await.unwrap();
+        assert_eq!(claimed, rights(&mut admin, &user), "{forgotten}");
+        let socket = scene.redis.socket().display();
+        let url = format!("unix://{socket}?user={user}&pass={PASSWORD}");
+        let mut inside = log_in(&url).await.unwrap();
+        let input = scene.session("mine").inflight;
+        let _: usize = inside.rpush(input, "x").await.unwrap();
+        scene.redis.stop().await;
+    }
 }
 
 #[tokio::test]
