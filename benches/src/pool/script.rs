@@ -90,14 +90,11 @@ pub(crate) async fn measure(server: &Server, prefix: &str, rounds: usize) -> Res
 fn terms(round: usize) -> Result<ClaimTerms> {
     Ok(ClaimTerms {
         assignment: Assignment {
-            session: SessionId::new(format!(
-                "bench-{round
-            parent: None,
-        }"
-            ))?,
+            session: SessionId::new(format!("bench-{round}"))?,
             agent: AgentId::default(),
             model: None,
             append_system_prompt: None,
+            parent: None,
         },
         max_per_agent: 20,
         heartbeat: HEARTBEAT,

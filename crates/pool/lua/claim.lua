@@ -3,7 +3,7 @@
 -- KEYS: none. Each one costs every claim, and most are needed by few, so all are made here from their
 --       beginning: `pool:warm`, `pool:sessions`, `pool:agent:A`, `pool:id`, `pool:claims`,
 --       `pool:waiting`, `pool:tickets`, `pool:fairness`, `pool:container:C` and its `:report`, and the
---       session's `S:state`, `S:input`, `S:inflight`, `S:output_buffer`, `S:result`
+--       session's `S:state`, `S:input`, `S:inflight`, `S:output_buffer`, `S:result`, `S:transcript`
 -- ARGV: 1 beginning of all keys, 2 session, 3 agent, 4 most sessions of the agent,
 --       5 assignment for the wrapper, 6 model or "", 7 oldest heartbeat that counts, in ms,
 --       8 gateway, 9 how long a ticket lasts without its owner coming back, in ms,
@@ -135,7 +135,7 @@ if id then
   if added < 7 then
     -- It lived before, and what it left is not to expire.
     call('HDEL', own .. 'state', 'endedAt', 'batch')
-    for _, name in ipairs({'state', 'input', 'inflight', 'output_buffer', 'result'}) do
+    for _, name in ipairs({'state', 'input', 'inflight', 'output_buffer', 'result', 'transcript'}) do
       call('PERSIST', own .. name)
     end
   end

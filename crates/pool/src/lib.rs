@@ -55,6 +55,7 @@ mod heard;
 mod hub;
 mod identity;
 mod info;
+mod laptop;
 mod launch;
 mod listener;
 mod pace;

@@ -21,7 +21,7 @@ impl<C> Measured<C> {
 }
 
 /// The scripts that are called by their hash.
-const SCRIPTS: [(&str, &str); 15] = [
+const SCRIPTS: [(&str, &str); 16] = [
     ("adopt", include_str!("../../lua/adopt.lua")),
     ("attend", include_str!("../../lua/attend.lua")),
     ("await", include_str!("../../lua/await.lua")),

@@ -14,13 +14,32 @@ async fn a_session_ends_its_container_goes_and_its_keys_stay_for_a_while() {
     world.warm(1).await;
     let container = world.claim("s1").await;
     let session = SessionId::new("s1").unwrap();
+    let keys = world.session_keys("s1");
+    let lists = [
+        &keys.input,
+        &keys.inflight,
+        &keys.output_buffer,
+        &keys.transcript,
+    ];
+    for list in lists {
+        let () = world.connection.rpush(list, "kept").await.unwrap();
+    }
+    let () = world.connection.set(&keys.result, "kept").await.unwrap();
     world.pool.end(&session).await.unwrap();
     assert!(!world.containers().await.contains(&container));
-    let keys = world.session_keys("s1");
     let status: String = world.connection.hget(&keys.state, "status").await.unwrap();
     assert_eq!(status, "ended");
-    let ttl: i64 = world.connection.pttl(&keys.state).await.unwrap();
-    assert!(ttl > 3_000_000 && ttl <= 3_600_000, "{ttl}");
+    // The prompts that nobody answers any more have ended with it.
+    let kept = [
+        &keys.state,
+        &keys.output_buffer,
+        &keys.transcript,
+        &keys.result,
+    ];
+    for key in kept {
+        let ttl: i64 = world.connection.pttl(key).await.unwrap();
+        assert!(ttl > 3_000_000 && ttl <= 3_600_000, "{key}: {ttl}");
+    }
     let left: bool = world
         .connection
         .exists(world.keys.container(&container).record)
@@ -32,8 +51,10 @@ async fn a_session_ends_its_container_goes_and_its_keys_stay_for_a_while() {
     // The name can be used again; the keys live on.
     world.warm(1).await;
     assert_ne!(world.claim("s1").await, container);
-    let ttl: i64 = world.connection.pttl(&keys.state).await.unwrap();
-    assert_eq!(ttl, -1);
+    for key in kept {
+        let ttl: i64 = world.connection.pttl(key).await.unwrap();
+        assert_eq!(ttl, -1, "{key}");
+    }
 }
 
 #[tokio::test]

@@ -3,6 +3,7 @@
 mod call;
 mod history;
 mod relay;
+mod restart;
 mod sessions;
 
 pub(crate) use call::{call, text};
