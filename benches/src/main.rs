@@ -21,6 +21,7 @@ mod samples;
 mod site;
 mod sse;
 mod stream;
+mod tools;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -35,6 +36,7 @@ use crate::pool::Pooled;
 use crate::rounds::{Measured, Plan};
 use crate::site::Site;
 use crate::stream::{Extent, Streamed};
+use crate::tools::Called;
 
 /// No run takes longer than this; a hanging one must not hang a CI.
 const LIMIT: Duration = Duration::from_secs(15 * 60);
@@ -93,6 +95,8 @@ enum Part {
     Stream,
     /// Claims, refill, thousands of sessions, and claims without Redis.
     Pool,
+    /// Calls of the gateway's tools.
+    Tools,
 }
 
 impl Arguments {
@@ -173,7 +177,7 @@ async fn run(arguments: &Arguments) -> Result<()> {
         Err(error) => Err(site.with_logs(&error)),
     };
     let left = site.clear().await;
-    let (turns, streamed, pooled) = measured?;
+    let (turns, streamed, pooled, called) = measured?;
     left?;
     if let (Some(file), Some(pooled)) = (&arguments.plot, &pooled) {
         let drawn = std::fs::write(file, pool::svg(&pooled.crowd));
@@ -191,6 +195,9 @@ async fn run(arguments: &Arguments) -> Result<()> {
         if let Some(pooled) = &pooled {
             object["pool"] = pooled.to_json();
         }
+        if let Some(called) = &called {
+            object["tools"] = called.to_json();
+        }
         println!("{object}");
     } else {
         report.into_iter().for_each(|report| print!("{report}"));
@@ -198,6 +205,7 @@ async fn run(arguments: &Arguments) -> Result<()> {
             .into_iter()
             .for_each(|streamed| print!("{streamed}"));
         pooled.iter().for_each(|pooled| print!("{pooled}"));
+        called.iter().for_each(|called| print!("{called}"));
     }
     Ok(())
 }
@@ -205,7 +213,12 @@ async fn run(arguments: &Arguments) -> Result<()> {
 async fn measure(
     arguments: &Arguments,
     site: &mut Site,
-) -> Result<(Option<Measured>, Option<Streamed>, Option<Pooled>)> {
+) -> Result<(
+    Option<Measured>,
+    Option<Streamed>,
+    Option<Pooled>,
+    Option<Called>,
+)> {
     let pooled = match arguments.wants(Part::Pool) {
         true => Some(pool::measure(arguments, arguments.pool_extent(), site).await?),
         false => None,
@@ -218,5 +231,10 @@ async fn measure(
         true => Some(rounds::measure(arguments, site).await?),
         false => None,
     };
-    Ok((turns, streamed, pooled))
+    let calls = if arguments.quick { 200 } else { 1000 };
+    let called = match arguments.wants(Part::Tools) {
+        true => Some(tools::measure(arguments, calls, site).await?),
+        false => None,
+    };
+    Ok((turns, streamed, pooled, called))
 }

@@ -11,6 +11,7 @@ mod report;
 use anyhow::{Context, Result};
 
 pub(crate) use memory::resident;
+pub(crate) use pool::StreamPool;
 pub(crate) use reader::now_us;
 
 use crate::Arguments;
@@ -18,7 +19,6 @@ use crate::samples::Samples;
 use crate::site::Site;
 use crate::stream::interrupts::Interrupts;
 use crate::stream::memory::Memory;
-use crate::stream::pool::StreamPool;
 
 /// Envelopes a second of the paced measurement.
 const PACE: u64 = 1000;

@@ -53,6 +53,20 @@ impl StreamPool {
         Ok(pool)
     }
 
+    /// Where its tools are.
+    pub(crate) fn mcp_url(&self) -> String {
+        self.base.replace("/api/docker-cc", "/mcp")
+    }
+
+    /// A token by which tools are called as its session does.
+    pub(crate) async fn mcp_token(&self) -> Result<String> {
+        let path = format!("{}/sessions/{SESSION}/mcp-token", self.base);
+        let issued = self.client.post(path).json(&json!({})).send().await?;
+        let issued: Value = issued.error_for_status()?.json().await?;
+        let token = issued["token"].as_str().context("no token was issued")?;
+        Ok(token.to_owned())
+    }
+
     pub(crate) fn redis_url(&self) -> &str {
         &self.redis_url
     }

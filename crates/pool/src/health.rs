@@ -172,18 +172,15 @@ impl Pool {
     async fn guest(&self, bearer: &str, id: &str) -> Result<Option<Caller>, PoolError> {
         let store = &self.inner.store;
         let pass = store.pass(id).await?;
-        let Some((_, session)) = pass.filter(|(hash, _)| token::matches(bearer, hash)) else {
-            return Ok(None);
-        };
-        let Some(container) = store.serving(&session).await? else {
+        let Some((_, container)) = pass.filter(|(hash, _)| token::matches(bearer, hash)) else {
             return Ok(None);
         };
         let found = store.container(&container).await?.map(|(found, _)| found);
-        let found = found.filter(|found| found.session.as_ref() == Some(&session));
+        let found = found.filter(|found| found.state == ContainerState::Assigned);
         Ok(found.map(|found| Caller {
             container: None,
             depth: found.depth(),
-            session: Some(session),
+            session: found.session,
             agent: found.agent,
         }))
     }

@@ -28,13 +28,13 @@ impl Pool {
         session: &SessionId,
         lasts: Duration,
     ) -> Result<Pass, PoolError> {
-        if self.inner.store.serving(session).await?.is_none() {
+        let store = &self.inner.store;
+        let Some(container) = store.serving(session).await? else {
             return Err(PoolError::UnknownSession(session.clone()));
-        }
+        };
         let (id, token) = Token::for_person();
         let hash = token.hash();
-        let kept = self.inner.store.keep_pass(&id, &hash, session, lasts);
-        kept.await?;
+        store.keep_pass(&id, &hash, &container, lasts).await?;
         Ok(Pass {
             token,
             expires_at: SystemTime::now() + lasts,

@@ -49,8 +49,8 @@ pub(super) struct Known {
     pub(super) hops: BTreeMap<(SessionId, TurnId), u32>,
     /// Who waits for whom, and until when.
     pub(super) waits: BTreeMap<(SessionId, SessionId), UnixMs>,
-    /// The hashes of people's tokens, their sessions, and until when they count.
-    pub(super) passes: BTreeMap<String, (String, SessionId, UnixMs)>,
+    /// The hashes of people's tokens, their containers, and until when they count.
+    pub(super) passes: BTreeMap<String, (String, ContainerId, UnixMs)>,
 }
 
 #[derive(Debug, Clone, Default)]

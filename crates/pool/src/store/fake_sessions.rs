@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use ccpool_protocol::state::field as state;
-use ccpool_protocol::{SessionId, TurnId, transcript};
+use ccpool_protocol::{ContainerId, SessionId, TurnId, transcript};
 
 use super::fake_book::Stage;
 use super::redis_sessions::{PAGE_BYTES, PAGE_ENVELOPES};
@@ -209,22 +209,22 @@ impl Sessions for FakeStore {
         &self,
         id: &str,
         hash: &str,
-        session: &SessionId,
+        container: &ContainerId,
         kept: Duration,
     ) -> Result<(), StoreError> {
         let mut book = self.check()?;
         let until = book.now + millis(kept);
-        let pass = (hash.to_owned(), session.clone(), until);
+        let pass = (hash.to_owned(), container.clone(), until);
         book.known.passes.insert(id.to_owned(), pass);
         Ok(())
     }
 
-    async fn pass(&self, id: &str) -> Result<Option<(String, SessionId)>, StoreError> {
+    async fn pass(&self, id: &str) -> Result<Option<(String, ContainerId)>, StoreError> {
         let book = self.check()?;
         let now = book.now;
         let pass = book.known.passes.get(id);
         let live = pass.filter(|(_, _, until)| now < *until);
-        Ok(live.map(|(hash, session, _)| (hash.clone(), session.clone())))
+        Ok(live.map(|(hash, container, _)| (hash.clone(), container.clone())))
     }
 
     async fn transcript(

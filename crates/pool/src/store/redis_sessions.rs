@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use ccpool_protocol::state::field;
-use ccpool_protocol::{SessionId, TurnId, transcript};
+use ccpool_protocol::{ContainerId, SessionId, TurnId, transcript};
 use redis::AsyncCommands;
 
 use super::answer::{pool_error, unexpected};
@@ -193,11 +193,11 @@ impl Sessions for RedisStore {
         &self,
         id: &str,
         hash: &str,
-        session: &SessionId,
+        container: &ContainerId,
         kept: Duration,
     ) -> Result<(), StoreError> {
         let key = self.keys.pass(id);
-        let fields = [("hash", hash), ("session", session.as_str())];
+        let fields = [("hash", hash), ("container", container.as_str())];
         let mut pipe = redis::pipe();
         let lasts = i64::try_from(millis(kept)).unwrap_or(i64::MAX);
         pipe.atomic()
@@ -208,13 +208,13 @@ impl Sessions for RedisStore {
         Ok(())
     }
 
-    async fn pass(&self, id: &str) -> Result<Option<(String, SessionId)>, StoreError> {
-        let (hash, session): (Option<String>, Option<String>) = self
+    async fn pass(&self, id: &str) -> Result<Option<(String, ContainerId)>, StoreError> {
+        let (hash, container): (Option<String>, Option<String>) = self
             .commands()
-            .hmget(self.keys.pass(id), &["hash", "session"])
+            .hmget(self.keys.pass(id), &["hash", "container"])
             .await?;
-        let session = session.and_then(|session| SessionId::new(session).ok());
-        Ok(hash.zip(session))
+        let container = container.and_then(|id| ContainerId::new(id).ok());
+        Ok(hash.zip(container))
     }
 
     async fn transcript(

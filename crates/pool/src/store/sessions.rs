@@ -5,7 +5,7 @@ use std::fmt;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use ccpool_protocol::{SessionId, TurnId};
+use ccpool_protocol::{ContainerId, SessionId, TurnId};
 
 use super::StoreError;
 
@@ -109,17 +109,17 @@ pub trait Sessions: Send + Sync + fmt::Debug {
     /// It waits no more.
     async fn end_wait(&self, waiter: &SessionId, awaited: &SessionId) -> Result<(), StoreError>;
 
-    /// Keeps the hash of a token that acts as a session.
+    /// Keeps the hash of a token that acts as the session on this container.
     async fn keep_pass(
         &self,
         id: &str,
         hash: &str,
-        session: &SessionId,
+        container: &ContainerId,
         kept: Duration,
     ) -> Result<(), StoreError>;
 
-    /// The hash of such a token, and its session.
-    async fn pass(&self, id: &str) -> Result<Option<(String, SessionId)>, StoreError>;
+    /// The hash of such a token, and its container.
+    async fn pass(&self, id: &str) -> Result<Option<(String, ContainerId)>, StoreError>;
 
     /// What was asked and answered: of the newest turns but `skip`, as many as `limit`, the oldest
     /// first, and how many there are in all.

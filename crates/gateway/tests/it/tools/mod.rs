@@ -2,6 +2,7 @@
 
 mod call;
 mod history;
+mod pass;
 mod relay;
 mod restart;
 mod sessions;
