@@ -7,10 +7,11 @@ use std::time::Duration;
 use ccpool_protocol::ContainerId;
 use ccpool_protocol::access::Users;
 use ccpool_protocol::boot::{Boot, ClaudeSpawn, McpEndpoint};
+use ccpool_protocol::permission::Behavior;
 use sha2::{Digest, Sha256};
 
 use crate::clock::millis;
-use crate::config::{Config, PermissionMode, RedisAcl, RuntimeKind};
+use crate::config::{Config, OnTimeout, PermissionMode, RedisAcl, RuntimeKind};
 use crate::password::Password;
 use crate::program_path::on_path;
 use crate::redis_address::RedisAddress;
@@ -95,6 +96,11 @@ impl Launcher {
             heartbeat_ms: millis(heartbeat(config)),
             stall_ms: millis(config.timeouts.stall),
             turn_ms: config.timeouts.turn.map(millis),
+            permission_ms: Some(millis(config.permissions.timeout)),
+            on_permission_timeout: match config.permissions.on_timeout {
+                OnTimeout::Allow => Behavior::Allow,
+                OnTimeout::Deny => Behavior::Deny,
+            },
             follow_stdin: !docker,
             claude,
         };

@@ -1,13 +1,22 @@
 use ccpool_protocol::assignment::Assignment;
 use ccpool_protocol::control::Control;
+use ccpool_protocol::permission::Behavior;
 use serde_json::{Value, json};
 
 use super::*;
 use crate::chronicle::Resume;
 use crate::effects::Op;
 use crate::naming::Bits;
+use crate::questions::Policy;
 
 mod property;
+
+/// Requests wait for as long as it takes.
+const POLICY: Policy = Policy {
+    patience_ms: None,
+    on_timeout: Behavior::Deny,
+    outlive_turns: false,
+};
 
 struct Counter(u128);
 
@@ -57,12 +66,16 @@ struct Play {
 
 impl Play {
     fn new(stall_ms: u64, turn_ms: Option<u64>) -> Self {
+        Self::with(POLICY, stall_ms, turn_ms)
+    }
+
+    fn with(policy: Policy, stall_ms: u64, turn_ms: Option<u64>) -> Self {
         let assignment: Assignment = serde_json::from_value(json!({
             "session": "s", "agent": "main", "model": "opus", "appendSystemPrompt": "be kind",
         }))
         .unwrap();
         let bits = Box::new(Counter(0));
-        let session = Session::new(&assignment, Some("haiku"), Resume::default(), bits);
+        let session = Session::new(&assignment, Some("haiku"), policy, Resume::default(), bits);
         let boot = serde_json::from_value(json!({
             "container": "c1-0123456789ab", "redisUrl": "", "keyPrefix": "", "outputBuffer": 1, "outputBufferBytes": 1,
             "retainMs": 1, "stopMs": 1, "heartbeatMs": 1, "stallMs": stall_ms, "turnMs": turn_ms,
@@ -342,7 +355,7 @@ fn one_that_hangs_is_killed_and_the_session_goes_on_with_its_setup() {
     play.push(json!({"turn": "t1", "text": "one"}));
     play.begins();
     play.awake().unwrap().hangs = true;
-    play.session(|session, _, out| session.control(Control::Interrupt, out));
+    play.session(|session, now, out| session.control(Control::Interrupt, now, out));
     play.push(json!({"turn": "t2", "text": "two"}));
     let before = play.written.len();
     play.waits(9000);
@@ -361,7 +374,7 @@ fn a_model_that_takes_its_time_costs_a_question_and_no_process() {
     let mut play = Play::new(100_000, None);
     play.awake().unwrap().hangs = true;
     let model = "a-full-id".to_owned();
-    play.session(|session, _, out| session.control(Control::SetModel { model }, out));
+    play.session(|session, now, out| session.control(Control::SetModel { model }, now, out));
     play.awake();
     play.cli.as_mut().unwrap().unread.clear();
     play.cli.as_mut().unwrap().hangs = false;
@@ -373,7 +386,7 @@ fn a_model_that_takes_its_time_costs_a_question_and_no_process() {
     assert!(play.signals.is_empty());
     play.awake().unwrap().hangs = true;
     let model = "another".to_owned();
-    play.session(|session, _, out| session.control(Control::SetModel { model }, out));
+    play.session(|session, now, out| session.control(Control::SetModel { model }, now, out));
     play.waits(11_000);
     assert_eq!(play.signals, [Order::Terminate]);
 }
@@ -418,7 +431,7 @@ fn what_a_lost_process_owed_is_forgotten() {
     play.begins();
     play.asks();
     play.awake().unwrap().hangs = true;
-    play.session(|session, _, out| session.control(Control::Interrupt, out));
+    play.session(|session, now, out| session.control(Control::Interrupt, now, out));
     play.exits(None);
     // Neither the interrupt nor the question concerns the next one.
     play.push(json!({"turn": "t2", "text": "two"}));
@@ -449,4 +462,28 @@ fn the_fourth_end_is_the_last() {
     play.push(json!({"turn": "t5", "text": "x"}));
     let lost = ["t1", "t2", "t3", "t4", "t5"].map(|turn| (turn, "container_lost"));
     play.ended(&lost);
+}
+
+/// A question waits longer than a stall may last, and not for ever. After the policy's answer silence
+/// counts again.
+#[test]
+fn a_question_waits_for_its_time_and_a_stall_from_then_on() {
+    let policy = Policy {
+        patience_ms: Some(5_000),
+        ..POLICY
+    };
+    let mut play = Play::with(policy, 1_000, None);
+    play.push(json!({"turn": "t1", "text": "one"}));
+    play.begins();
+    play.asks();
+    play.waits(4_900);
+    let answered = |play: &Play| {
+        let mut written = play.written.iter();
+        written.any(|line| line["response"]["request_id"] == "p")
+    };
+    assert!(!answered(&play) && play.endings().is_empty());
+    play.waits(200);
+    assert!(answered(&play) && play.endings().is_empty());
+    play.waits(2_000);
+    assert_eq!(play.endings(), [("t1".to_owned(), "stalled".to_owned())]);
 }

@@ -63,10 +63,10 @@ proptest! {
                 Move::Tool => play.calls_a_tool(),
                 Move::Ask => play.asks(),
                 Move::Finish => play.finishes(),
-                Move::Interrupt => play.session(|s, _, out| s.control(Control::Interrupt, out)),
+                Move::Interrupt => play.session(|s, now, out| s.control(Control::Interrupt, now, out)),
                 Move::SetModel => {
                     let model = "sonnet".to_owned();
-                    play.session(|s, _, out| s.control(Control::SetModel { model }, out));
+                    play.session(|s, now, out| s.control(Control::SetModel { model }, now, out));
                 }
                 Move::Hang => play.cli.iter_mut().for_each(|cli| cli.hangs = true),
                 Move::Wake => {
