@@ -59,6 +59,7 @@ mod launch;
 mod listener;
 mod pace;
 mod password;
+mod permissions;
 mod pool;
 mod program_path;
 mod prompt;
@@ -70,8 +71,9 @@ mod token;
 mod turn_trace;
 
 pub use ccpool_protocol as protocol;
+pub use ccpool_protocol::permission::{Answer, PendingPermission, SettledPermission};
 pub use ccpool_protocol::{
-    AgentId, ContainerId, Event, FailureKind, ReplyEvent, SessionId, TurnId,
+    AgentId, ContainerId, Event, FailureKind, ReplyEvent, RequestId, SessionId, TurnId,
 };
 pub use claim::{ClaimRequest, Claimed};
 pub use container::{Activity, Container};

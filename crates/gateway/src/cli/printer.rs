@@ -96,6 +96,7 @@ impl<O: Write, E: Write> Printer<O, E> {
             Event::Failed(_) => self.end_line(),
             Event::Started { .. }
             | Event::ThinkingDelta { .. }
+            | Event::PermissionResolved { .. }
             | Event::Text { .. }
             | Event::ToolResult {
                 is_error: false, ..

@@ -3,6 +3,7 @@ mod body;
 mod events;
 mod health;
 mod openapi;
+mod permissions;
 mod pool;
 mod problem;
 mod router;

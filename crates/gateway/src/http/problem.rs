@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use axum::response::{IntoResponse, Response};
-use ccpool::PoolError;
+use ccpool::{PoolError, SettledPermission};
 use ccpool_protocol::event::Failed;
 use ccpool_protocol::{FailureKind, TurnId};
 use http::header::{CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
@@ -28,6 +28,7 @@ pub(crate) struct Problem {
     mend: Option<String>,
     retry_after_ms: Option<u64>,
     turn: Option<FailedTurn>,
+    settled: Option<Box<SettledPermission>>,
 }
 
 #[derive(Debug, Clone, PartialEq)]
@@ -73,6 +74,10 @@ pub(crate) struct ProblemBody {
     /// For a failed turn: a tool has, or may have, acted.
     #[serde(skip_serializing_if = "Option::is_none")]
     tool_effects: Option<bool>,
+    /// What became of the permission request.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<super::schema::SettledPermission>)]
+    settled: Option<Box<SettledPermission>>,
 }
 
 impl From<Problem> for ProblemBody {
@@ -97,6 +102,7 @@ impl From<Problem> for ProblemBody {
             turn,
             visible_output,
             tool_effects,
+            settled: problem.settled,
         }
     }
 }
@@ -119,6 +125,7 @@ impl Problem {
             mend: None,
             retry_after_ms: None,
             turn: None,
+            settled: None,
         }
     }
 
@@ -210,6 +217,21 @@ impl From<PoolError> for Problem {
         let problem = match &error {
             PoolError::UnknownSession(_) => {
                 Self::refused(StatusCode::NOT_FOUND, "unknown-session", error.to_string())
+            }
+            PoolError::UnknownPermission { .. } => Self::refused(
+                StatusCode::NOT_FOUND,
+                "unknown-permission",
+                error.to_string(),
+            ),
+            PoolError::Settled(settled) => {
+                let word = "permission-settled";
+                let mut settled = settled.clone();
+                // It is between the pool and the container.
+                settled.ticket = None;
+                Self {
+                    settled: Some(settled),
+                    ..Self::refused(StatusCode::CONFLICT, word, error.to_string())
+                }
             }
             PoolError::Exhausted { .. }
             | PoolError::Unavailable { .. }

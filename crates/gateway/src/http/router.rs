@@ -14,7 +14,7 @@ use utoipa_axum::routes;
 use super::auth::{Gate, guard};
 use super::problem::Problem;
 use super::state::AppState;
-use super::{events, health, openapi, pool, sessions, turns};
+use super::{events, health, openapi, permissions, pool, sessions, turns};
 use crate::traces;
 
 /// The described routes. Handlers and their descriptions stand together, so that neither is there
@@ -30,6 +30,8 @@ pub(crate) fn described() -> OpenApiRouter<AppState> {
         .routes(routes!(sessions::interrupt))
         .routes(routes!(turns::send))
         .routes(routes!(events::follow))
+        .routes(routes!(permissions::list))
+        .routes(routes!(permissions::answer))
         .routes(routes!(pool::snapshot, pool::resize))
         .routes(routes!(pool::drain))
         .routes(routes!(openapi::serve))
