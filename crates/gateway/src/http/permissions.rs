@@ -9,7 +9,6 @@ use super::body::{InPath, JsonBody, RequestInPath};
 use super::problem::{Problem, ProblemBody};
 use super::schema;
 use super::state::AppState;
-use crate::traces;
 
 /// An object, so that there is room beside the list.
 #[derive(Debug, Serialize)]
@@ -80,7 +79,6 @@ pub(crate) async fn answer(
     RequestInPath(session, request): RequestInPath,
     JsonBody(answer): JsonBody<Answer>,
 ) -> Result<Json<Answered>, Problem> {
-    traces::record("session", &session);
     let mut settled = state.pool.answer(&session, &request, answer).await?;
     // It is between the pool and the container.
     settled.ticket = None;
