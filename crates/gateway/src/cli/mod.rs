@@ -1,5 +1,7 @@
 mod command;
 mod config;
+mod contact;
+mod dialogue;
 mod dispatch;
 mod docker_client;
 mod doctor;
@@ -8,6 +10,7 @@ mod event_feed;
 mod gateway_client;
 mod image;
 mod output;
+mod permissions;
 mod place;
 mod pool;
 mod printer;
@@ -18,6 +21,8 @@ mod sessions;
 mod signals;
 mod status;
 mod table;
+mod talk;
+mod terminal;
 
 pub(crate) use command::Cli;
 pub(crate) use dispatch::run;

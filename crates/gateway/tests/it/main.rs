@@ -20,6 +20,7 @@ mod mcp;
 mod metrics;
 mod network;
 mod parts;
+mod permission_commands;
 mod permission_lives;
 mod permission_rules;
 mod permissions;
