@@ -9,7 +9,7 @@ const POLICY: Policy = Policy {
     outlive_turns: false,
 };
 
-fn asked(name: &str, input: Value) -> CanUseTool {
+fn asked(name: &str, input: &Value) -> CanUseTool {
     serde_json::from_value(json!({
         "tool_name": name, "tool_use_id": "u1", "input": input,
         "permission_suggestions": [{"type": "setMode", "mode": "acceptEdits"}],
@@ -39,7 +39,7 @@ fn told(out: &Effects, wanted: &str) -> Value {
 fn the_state_lists_what_waits_and_what_became_of_it() {
     let mut questions = Questions::new(POLICY);
     let mut out = Effects::default();
-    let bash = asked("Bash", json!({"command": "ls"}));
+    let bash = asked("Bash", &json!({"command": "ls"}));
     questions.ask(id("r1"), &bash, (&turn("t1"), 7), 50, &mut out);
     let open = told(&out, field::PERMISSIONS);
     assert_eq!(
@@ -65,7 +65,7 @@ fn large_inputs_are_kept_and_not_listed() {
     let mut questions = Questions::new(POLICY);
     let mut out = Effects::default();
     let input = json!({"content": "x".repeat(LARGEST_LISTED)});
-    let write = asked("Write", input.clone());
+    let write = asked("Write", &input);
     questions.ask(id("r1"), &write, (&turn("t1"), 1), 0, &mut out);
     let open = told(&out, field::PERMISSIONS);
     assert_eq!(
@@ -79,7 +79,7 @@ fn large_inputs_are_kept_and_not_listed() {
 #[test]
 fn the_lists_are_bounded() {
     let mut questions = Questions::new(POLICY);
-    let bash = asked("Bash", json!({}));
+    let bash = asked("Bash", &json!({}));
     for number in 0..MOST_OPEN {
         assert!(!questions.is_full());
         let request = id(&format!("r{number}"));
@@ -100,7 +100,7 @@ fn the_lists_are_bounded() {
 #[test]
 fn those_of_one_turn_can_be_taken_alone() {
     let mut questions = Questions::new(POLICY);
-    let bash = asked("Bash", json!({}));
+    let bash = asked("Bash", &json!({}));
     for (request, of) in [("r1", "t1"), ("r2", "t2"), ("r3", "t1")] {
         questions.ask(
             id(request),
@@ -125,7 +125,7 @@ fn no_policy_says_yes_to_a_question() {
             ..POLICY
         };
         let mut questions = Questions::new(policy);
-        let asked = asked(name, json!({}));
+        let asked = asked(name, &json!({}));
         questions.ask(
             id("r1"),
             &asked,
