@@ -45,6 +45,11 @@ impl<'a> Session<'a> {
         }
     }
 
+    /// The container that serves it.
+    pub(crate) fn container(&self) -> &str {
+        &self.container
+    }
+
     /// Where its agent works, on the process runtime.
     pub(crate) fn file(&self, name: &str) -> PathBuf {
         let containers = self.gateway.dir.path().join("data/containers");

@@ -1,10 +1,13 @@
 //! Requests that outlive whoever was to answer them: a client, a gateway.
 
-use serde_json::json;
+use nix::sys::signal::{Signal, kill};
+use reqwest::Method;
+use serde_json::{Value, json};
 
 use crate::asking::{Session, ending, pending, respond, resume, setup, touch, turn};
 use crate::gateway::Gateway;
 use crate::network::Network;
+use crate::parts::eventually;
 
 #[tokio::test]
 async fn a_client_that_was_lost_finds_the_request_again() {
@@ -59,6 +62,63 @@ async fn a_gateway_that_was_killed_can_answer_when_it_is_back() {
     assert!(session.file("made").exists());
     second.terminate().await;
     first.stop().await;
+}
+
+/// Whoever asks and dies asks no more, and the session goes on.
+#[tokio::test]
+async fn a_claude_that_was_killed_asks_no_more() {
+    let gateway = Gateway::start(setup(&json!({}))).await;
+    let session = Session::claim(&gateway, "s1").await;
+    let (stream, asked) = session.asked(&touch("made")).await;
+    let wrapper = gateway.wrapper_of(session.container()).await;
+    let [claude] = crate::proc::children(wrapper)[..] else {
+        panic!("a wrapper has one child")
+    };
+    kill(claude, Signal::SIGKILL).expect("it can be killed");
+    let (end, resolved) = ending(stream).await;
+    assert_eq!(end["kind"], "container_lost", "{end}");
+    assert_eq!(resolved, [json!(["withdrawn", "claude"])]);
+    assert!(session.pending().await.is_empty());
+    let yes = json!({"behavior": "allow"});
+    let (status, problem) = respond(&gateway, "s1", &asked, &yes).await;
+    assert_eq!(status, 409, "{problem}");
+    let (stream, asked) = session.asked(&touch("again")).await;
+    session.answer(&asked, yes).await;
+    let (end, _) = ending(stream).await;
+    assert_eq!(end["type"], "completed", "{end}");
+    assert!(session.file("again").exists());
+    gateway.stop().await;
+}
+
+/// A Redis that comes back empty is told again what waits.
+#[tokio::test]
+async fn a_request_outlives_the_data_of_redis() {
+    let setup = setup(&json!({})).with("timeouts", json!({"healthIntervalMs": 500}));
+    let gateway = Gateway::start(setup).await;
+    let session = Session::claim(&gateway, "s1").await;
+    let (_, asked) = session.asked(&touch("made")).await;
+    gateway.redis.crash().await;
+    gateway.redis.revive().await;
+    let listed = eventually("the request is listed again", async || {
+        let path = "/api/docker-cc/sessions/s1/permissions";
+        let response = gateway.request(Method::GET, path).send().await.ok()?;
+        let listed: Value = response.json().await.ok()?;
+        listed["permissions"].get(0).cloned()
+    })
+    .await;
+    assert_eq!(listed["requestId"], asked["requestId"]);
+    let (status, told) = eventually("the wrapper listens again", async || {
+        let yes = json!({"behavior": "allow"});
+        let answer = respond(&gateway, "s1", &listed, &yes).await;
+        (answer.0 != 503).then_some(answer)
+    })
+    .await;
+    assert!(status == 200 || status == 409, "{told}");
+    eventually("it was made", async || {
+        session.file("made").exists().then_some(())
+    })
+    .await;
+    gateway.stop().await;
 }
 
 /// The only gateway is killed; the container, and what it asks, outlive it.
