@@ -248,9 +248,10 @@ fn shown(input: &Value) -> String {
     shown
 }
 
-/// Without what a terminal would obey.
+/// Without what a terminal would obey, and what would show a command in another order.
 pub(super) fn tame(text: &str) -> String {
-    let harmless = |c: char| c == '\n' || !c.is_control();
+    let turns = |c: char| matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    let harmless = |c: char| c == '\n' || !(c.is_control() || turns(c));
     text.chars()
         .map(|c| if harmless(c) { c } else { '\u{fffd}' })
         .collect()
@@ -364,6 +365,14 @@ mod tests {
             declined,
             Some(Step::Answer(_, Answer::Deny { .. }))
         ));
+    }
+
+    #[test]
+    fn nothing_is_shown_that_a_terminal_obeys() {
+        assert_eq!(
+            tame("a\u{1b}[2J\u{202e}b\r\nc é"),
+            "a\u{fffd}[2J\u{fffd}b\u{fffd}\nc é"
+        );
     }
 
     #[test]
