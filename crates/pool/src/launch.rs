@@ -10,6 +10,7 @@ use ccpool_protocol::boot::{Boot, ClaudeSpawn, McpEndpoint};
 use ccpool_protocol::permission::Behavior;
 use sha2::{Digest, Sha256};
 
+use crate::ask_rules;
 use crate::clock::millis;
 use crate::config::{Config, OnTimeout, PermissionMode, RedisAcl, RuntimeKind};
 use crate::password::Password;
@@ -50,11 +51,8 @@ impl Launcher {
         let configured = config.claude.env.iter();
         env.extend(configured.map(|(name, value)| (name.clone(), value.expose().to_owned())));
         let docker = config.runtime == RuntimeKind::Docker;
-        let mut extra_args = config.claude.extra_args.clone();
-        if !config.permissions.ask.is_empty() {
-            let rules = serde_json::json!({"permissions": {"ask": config.permissions.ask}});
-            extra_args.splice(0..0, ["--settings".to_owned(), rules.to_string()]);
-        }
+        let extra_args = config.claude.extra_args.clone();
+        let extra_args = ask_rules::merged(extra_args, &config.permissions.ask);
         let path = if docker {
             "/usr/local/bin/claude".to_owned()
         } else {

@@ -37,6 +37,7 @@ pub mod standing;
 pub mod store;
 
 mod access;
+mod ask_rules;
 mod attendance;
 mod claim;
 mod clock;

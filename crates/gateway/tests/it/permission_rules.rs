@@ -153,3 +153,36 @@ async fn requests_and_answers_stay_out_of_the_log() {
     }
     gateway.stop().await;
 }
+
+/// Rules that somebody gives to the CLI do not push those of `permissions` aside.
+#[tokio::test]
+async fn rules_hold_beside_arguments_of_ones_own() {
+    let settings = json!({"permissions": {"deny": ["Bash(touch secret*)"]}}).to_string();
+    let rules = json!({
+        "allow": ["Bash(touch:*)"],
+        "ask": ["Bash(touch asked*)"],
+        "deny": ["Bash(touch closed*)"],
+    });
+    let arguments = [
+        "--settings",
+        &settings,
+        "--disallowedTools",
+        "Bash(touch hidden*)",
+        "--allowedTools",
+        "Bash(mkdir:*)",
+    ];
+    let claude = json!({"extraArgs": arguments});
+    let gateway = Gateway::start(setup(&rules).with("claude", claude)).await;
+    let session = Session::claim(&gateway, "s1").await;
+    for (command, wanted) in [
+        ("touch fine", Ran),
+        ("mkdir fine-too", Ran),
+        ("touch asked-about", Asked),
+        ("touch secret-one", Denied),
+        ("touch closed-one", Denied),
+        ("touch hidden-one", Denied),
+    ] {
+        assert_eq!(bash(&session, command).await, wanted, "{command}");
+    }
+    gateway.stop().await;
+}
