@@ -9,6 +9,7 @@ use crate::effects::Op;
 use crate::naming::Bits;
 use crate::questions::Policy;
 
+mod asking;
 mod property;
 
 /// Requests wait for as long as it takes.
@@ -215,6 +216,23 @@ impl Play {
             self.says(&json!({"type": "control_request", "request_id": "p",
                 "request": {"subtype": "can_use_tool", "tool_name": "Bash"}}));
         }
+    }
+
+    fn cancels(&mut self) {
+        if self.awake().is_some() {
+            self.says(&json!({"type": "control_cancel_request", "request_id": "p"}));
+        }
+    }
+
+    /// How many lines of the wrapper's own were of this kind.
+    fn said(&self, subtype: &str) -> usize {
+        let word = format!("\"subtype\":\"{subtype}\"");
+        let mut envelopes = self.ops.iter().filter_map(|op| match op {
+            Op::Envelope { json, .. } => Some(json),
+            _ => None,
+        });
+        let count = |all, json: &String| all + usize::from(json.contains(&word));
+        envelopes.by_ref().fold(0, count)
     }
 
     fn finishes(&mut self) {
@@ -462,28 +480,4 @@ fn the_fourth_end_is_the_last() {
     play.push(json!({"turn": "t5", "text": "x"}));
     let lost = ["t1", "t2", "t3", "t4", "t5"].map(|turn| (turn, "container_lost"));
     play.ended(&lost);
-}
-
-/// A question waits longer than a stall may last, and not for ever. After the policy's answer silence
-/// counts again.
-#[test]
-fn a_question_waits_for_its_time_and_a_stall_from_then_on() {
-    let policy = Policy {
-        patience_ms: Some(5_000),
-        ..POLICY
-    };
-    let mut play = Play::with(policy, 1_000, None);
-    play.push(json!({"turn": "t1", "text": "one"}));
-    play.begins();
-    play.asks();
-    play.waits(4_900);
-    let answered = |play: &Play| {
-        let mut written = play.written.iter();
-        written.any(|line| line["response"]["request_id"] == "p")
-    };
-    assert!(!answered(&play) && play.endings().is_empty());
-    play.waits(200);
-    assert!(answered(&play) && play.endings().is_empty());
-    play.waits(2_000);
-    assert_eq!(play.endings(), [("t1".to_owned(), "stalled".to_owned())]);
 }

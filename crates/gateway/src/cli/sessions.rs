@@ -109,10 +109,11 @@ async fn tail(
 ) -> Result<Exit, CliError> {
     let mut signals = Signals::listen()?;
     let path = format!("/api/docker-cc/sessions/{session}/events");
+    let replays = after.is_some();
     let response = client.get_stream(&path, after).await?;
     let mut events = event_feed::events(response);
     let mut talk = Talk::new(global, Contact::Gateway(client, session));
-    talk.catch_up().await?;
+    talk.catch_up(replays).await?;
     loop {
         // All are cancel-safe: what was not taken is taken by the next round.
         let item = tokio::select! {

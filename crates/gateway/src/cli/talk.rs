@@ -1,8 +1,9 @@
 //! A turn or session that a person watches: events are printed, and what the agent asks is asked.
 
 use std::io::{self, Write};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use ccpool_protocol::{Event, ReplyEvent, RequestId};
+use ccpool_protocol::{Event, ReplyEvent, RequestId, UnixMs};
 
 use super::command::Global;
 use super::contact::Contact;
@@ -10,6 +11,9 @@ use super::dialogue::{Asked, Dialogue, Step};
 use super::error::{CliError, Exit};
 use super::printer::Printer;
 use super::terminal::Terminal;
+
+/// By how much the clock of a container's host may be behind.
+const CLOCKS: Duration = Duration::from_secs(5);
 
 /// Both sides of it.
 #[derive(Debug)]
@@ -21,6 +25,8 @@ pub(super) struct Talk<'a> {
     /// Somebody can be asked; otherwise it is said how to answer.
     asks: bool,
     says: bool,
+    /// What was asked before then is over, or was found in the list (Unix ms).
+    since: UnixMs,
 }
 
 impl<'a> Talk<'a> {
@@ -32,6 +38,7 @@ impl<'a> Talk<'a> {
             dialogue: Dialogue::default(),
             asks: !global.json && Terminal::is_there(),
             says: !global.json && !global.quiet,
+            since: 0,
         }
     }
 
@@ -40,10 +47,16 @@ impl<'a> Talk<'a> {
         &self.contact
     }
 
-    /// Asks what has been waiting since before anybody watched.
-    pub(super) async fn catch_up(&mut self) -> Result<(), CliError> {
+    /// Asks what has been waiting since before anybody watched. `replays`: older events come too,
+    /// and what they ask is not asked again.
+    pub(super) async fn catch_up(&mut self, replays: bool) -> Result<(), CliError> {
         if !self.asks && !self.says {
             return Ok(());
+        }
+        if replays {
+            let now = SystemTime::now().duration_since(UNIX_EPOCH);
+            let now = now.unwrap_or_default().saturating_sub(CLOCKS);
+            self.since = UnixMs::try_from(now.as_millis()).unwrap_or(0);
         }
         let pending = self.contact.pending().await?;
         for asked in pending.iter().filter_map(Asked::listed) {
@@ -56,7 +69,10 @@ impl<'a> Talk<'a> {
     pub(super) fn event(&mut self, event: &ReplyEvent) -> Result<(), CliError> {
         self.printer.event(event)?;
         if let Some(asked) = Asked::of(&event.event) {
-            return self.begin(asked);
+            return match event.at < self.since {
+                true => Ok(()),
+                false => self.begin(asked),
+            };
         }
         match &event.event {
             Event::PermissionResolved { request_id, .. } => self.settled(request_id),

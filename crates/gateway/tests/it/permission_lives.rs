@@ -138,7 +138,7 @@ async fn a_request_outlives_the_only_gateway_in_docker() {
     assert_eq!(listed.len(), 1, "{listed:?}");
     assert_eq!(listed[0]["turn"], turn(&asked));
     let back = resume(&gateway, "s1", &asked).await;
-    let other = json!({"behavior": "allow", "input": {"command": "touch other; ls"}});
+    let other = json!({"behavior": "allow", "input": {"command": "touch other; ls other"}});
     let (status, told) = respond(&gateway, "s1", &listed[0], &other).await;
     assert_eq!(status, 200, "{told}");
     let (end, resolved) = ending(back).await;

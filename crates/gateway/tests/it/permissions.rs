@@ -179,6 +179,15 @@ async fn a_question_is_answered_with_a_label() {
         text.contains("Which colour?") && text.contains("Blue"),
         "{text}"
     );
+
+    let mut several = scene.clone();
+    several[0]["toolUse"]["input"]["questions"][0]["multiSelect"] = json!(true);
+    let (stream, asked) = session.asked(&play(&several)).await;
+    let both = json!({"behavior": "allow", "answers": {"Which colour?": ["Red", "Blue"]}});
+    session.answer(&asked, both).await;
+    let (end, _) = ending(stream).await;
+    let text = end["text"].as_str().expect("an answer");
+    assert!(text.contains("Red, Blue"), "{text}");
     gateway.stop().await;
 }
 
@@ -235,6 +244,30 @@ async fn the_policy_answers_when_nobody_does() {
         );
         gateway.stop().await;
     }
+}
+
+/// A yes would be an answer that nobody gave.
+#[tokio::test]
+async fn the_policy_gives_no_answer_to_a_question() {
+    let policy = json!({"timeoutMs": 300, "onTimeout": "allow"});
+    let gateway = Gateway::start(setup(&policy)).await;
+    let session = Session::claim(&gateway, "s1").await;
+    let scene = json!([
+        {"toolUse": {"name": "AskUserQuestion", "input": question()}},
+        {"text": "It said: {{toolResult}}"},
+    ]);
+    let mut stream = session.say(&play(&scene)).await;
+    let resolved = stream.wait_for("permission_resolved").await.data;
+    assert_eq!(
+        [&resolved["outcome"], &resolved["behavior"]],
+        ["timed_out", "deny"]
+    );
+    let (end, _) = ending(stream).await;
+    assert_eq!(
+        end["text"], "It said: nobody answered within 300 ms",
+        "{end}"
+    );
+    gateway.stop().await;
 }
 
 /// Of two answers one counts, and the other one is told which.
