@@ -88,10 +88,9 @@ impl Chronicle {
         events
     }
 
-    /// A permission request was answered with a yes.
-    pub(crate) fn permitted(&mut self, request_id: &str, out: &mut Effects) {
-        self.fold.permitted(request_id);
-        self.tell(out);
+    /// The number of the newest envelope.
+    pub(crate) fn seq(&self) -> u64 {
+        self.seq
     }
 
     fn tell(&mut self, out: &mut Effects) {
@@ -226,6 +225,7 @@ impl Chronicle {
             at: now,
         };
         self.fold.push(stamp, Line::Wrapper(line.clone()));
+        self.tell(out);
         self.last_turn = Some(turn.clone());
     }
 

@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 
+use ccpool_protocol::RequestId;
 use ccpool_protocol::line::{Asked, Line, LineError};
 use serde::Deserialize;
 use serde_json::value::RawValue;
@@ -95,8 +96,10 @@ impl Heard {
         match &line {
             Line::ControlResponse(_) => return Audience::Nobody(line),
             Line::ControlRequest(request) => match &request.request {
-                Asked::CanUseTool(_) => {}
-                Asked::HookCallback {}
+                // A name that nobody could give in an answer is no question to anybody.
+                Asked::CanUseTool(_) if RequestId::new(request.request_id.as_str()).is_ok() => {}
+                Asked::CanUseTool(_)
+                | Asked::HookCallback {}
                 | Asked::McpMessage {}
                 | Asked::Elicitation {}
                 | Asked::Unknown => {

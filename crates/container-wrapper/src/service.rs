@@ -11,6 +11,7 @@ use ccpool_protocol::{FailureKind, TurnId, UnixMs};
 
 use crate::clock::Moment;
 use crate::effects::{Effects, Order, Request};
+use crate::expiries::Expiries;
 use crate::heard::Heard;
 use crate::launch::Conversation;
 use crate::respawns::{self, Respawns};
@@ -51,6 +52,7 @@ pub(crate) struct Service {
     session: Session,
     presence: Presence,
     vigil: Vigil,
+    expiries: Expiries,
     respawns: Respawns,
     respawned: u64,
     checks: u64,
@@ -68,6 +70,7 @@ impl Service {
         grace: Duration,
     ) -> Self {
         Self {
+            expiries: Expiries::new(session.policy().patience_ms),
             session,
             presence: Presence::Here,
             vigil: Vigil::new(limits),
@@ -102,6 +105,8 @@ impl Service {
         }
         let (turn, asking) = (self.session.turn(), self.session.is_asking());
         self.vigil.follow(turn, asking, now.tick);
+        self.expiries
+            .follow(self.session.open_questions(), now.tick);
     }
 
     /// A line of `claude`'s.
@@ -119,7 +124,10 @@ impl Service {
     /// When [`Self::tick`] has something to do, if nothing happens before.
     pub(crate) fn deadline(&self) -> Option<Instant> {
         match &self.presence {
-            Presence::Here | Presence::Returning { .. } => self.vigil.deadline(),
+            Presence::Here | Presence::Returning { .. } => {
+                let due = self.vigil.deadline();
+                due.into_iter().chain(self.expiries.deadline()).min()
+            }
             Presence::Leaving { until, .. } => Some(*until),
             Presence::Gone => None,
         }
@@ -131,6 +139,14 @@ impl Service {
             && let Some(alarm) = self.vigil.due(now.tick)
         {
             self.answer(alarm, now, out);
+        }
+        while matches!(self.presence, Presence::Here | Presence::Returning { .. })
+            && let Some(request) = self.expiries.due(now.tick)
+        {
+            let expire = |session: &mut Session, now, out: &mut Effects| {
+                session.expire(&request, now, out);
+            };
+            self.act(expire, now, out);
         }
         let Presence::Leaving { until, killed, .. } = &mut self.presence else {
             return;

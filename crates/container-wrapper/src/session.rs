@@ -3,13 +3,13 @@
 //! Pure: events go in, [`Effects`] come out. Whatever happens, every item that was taken gets
 //! exactly one terminal envelope and is removed from `inflight` once.
 
-use std::collections::{HashSet, VecDeque};
+use std::collections::VecDeque;
 
 use ccpool_protocol::assignment::Assignment;
 use ccpool_protocol::control::Control;
 use ccpool_protocol::event::{Event, ReplyEvent};
 use ccpool_protocol::input::Mode;
-use ccpool_protocol::line::{Asked, Line, WrapperLine};
+use ccpool_protocol::line::{Line, WrapperLine};
 use ccpool_protocol::state::field;
 use ccpool_protocol::stdin::StdinLine;
 use ccpool_protocol::{FailureKind, TurnId, UnixMs};
@@ -19,6 +19,7 @@ use crate::effects::Effects;
 use crate::heard::{Audience, Heard};
 use crate::naming::{self, Bits};
 use crate::prompt::{Prompt, Queued, Running, Steered, Verdict};
+use crate::questions::{Policy, Questions};
 use crate::setup::Setup;
 
 #[derive(Debug)]
@@ -43,18 +44,18 @@ pub(crate) struct Session {
     chronicle: Chronicle,
     /// A background task has reported since the last result.
     task_reported: bool,
-    /// Permission requests that wait for an answer.
-    asked: HashSet<String>,
+    questions: Questions,
     /// Numbers the control requests.
     requests: u64,
     bits: Box<dyn Bits>,
 }
 
 impl Session {
-    /// `boot_model`: the model that `claude` was started with.
+    /// `boot_model`: the model that `claude` was started with. `policy`: for permission requests.
     pub(crate) fn new(
         assignment: &Assignment,
         boot_model: Option<&str>,
+        policy: Policy,
         resume: Resume,
         bits: Box<dyn Bits>,
     ) -> Self {
@@ -66,7 +67,7 @@ impl Session {
             setup: Setup::new(assignment, boot_model),
             chronicle: Chronicle::new(resume),
             task_reported: false,
-            asked: HashSet::new(),
+            questions: Questions::new(policy),
             requests: 0,
             bits,
         }
@@ -88,11 +89,6 @@ impl Session {
     /// The number of the running turn. Another turn has another number.
     pub(crate) fn turn(&self) -> Option<u64> {
         self.is_running().then(|| self.chronicle.opened())
-    }
-
-    /// Whether a permission request waits for an answer.
-    pub(crate) fn is_asking(&self) -> bool {
-        !self.asked.is_empty()
     }
 
     /// An item came out of the input list.
@@ -133,7 +129,7 @@ impl Session {
     }
 
     /// A message on the control channel. `Shutdown` is not for the session.
-    pub(crate) fn control(&mut self, control: Control, out: &mut Effects) {
+    pub(crate) fn control(&mut self, control: Control, now: UnixMs, out: &mut Effects) {
         match control {
             Control::Interrupt => {
                 if self.is_running() {
@@ -152,21 +148,15 @@ impl Session {
                     }
                 }
             }
+            Control::Answer {
+                request_id,
+                ticket,
+                answer,
+            } => self.answer(&request_id, &ticket, &answer, now, out),
             Control::Permission {
                 request_id,
                 response,
-            } => {
-                if self.asked.remove(&request_id) {
-                    // An answer that cannot be read is a no too, but that is for the CLI to say.
-                    if response["behavior"] != "deny" {
-                        self.chronicle.permitted(&request_id, out);
-                    }
-                    out.write(&StdinLine::answer(&request_id, &response));
-                } else {
-                    out.notes
-                        .push("a permission answer to no open request was ignored".into());
-                }
-            }
+            } => self.answer_raw(&request_id, &response, now, out),
             Control::Shutdown => {}
         }
     }
@@ -255,6 +245,9 @@ impl Session {
         let Some(turn) = self.current_turn() else {
             return;
         };
+        if !self.about_to_ask(&turn, &line, now, out) {
+            return;
+        }
         self.chronicle.publish(&turn, text, false, now, out);
         self.after(&turn, line, now, out);
     }
@@ -266,12 +259,6 @@ impl Session {
         } else if let Line::Notice(notice) = line {
             let subtype = notice.fields.get("subtype").and_then(|s| s.as_str());
             self.task_reported |= subtype == Some("task_notification");
-        } else if let Line::ControlRequest(request) = line
-            && matches!(request.request, Asked::CanUseTool(_))
-        {
-            self.asked.insert(request.request_id.clone());
-        } else if let Line::ControlCancel { request_id } = line {
-            self.asked.remove(request_id);
         }
     }
 
@@ -299,6 +286,11 @@ impl Session {
                 self.dropped(uuid, now, out);
             }
             return;
+        }
+        if let Line::ControlCancel { request_id } = &line {
+            let request = request_id.clone();
+            self.chronicle.fold(turn, line, now, out);
+            return self.withdraw(&request, now, out);
         }
         if let Line::Result(result) = &line {
             match &self.stage {
@@ -409,6 +401,7 @@ impl Session {
     }
 }
 
+mod asking;
 mod ending;
 
 #[cfg(test)]

@@ -28,6 +28,7 @@ use crate::launcher::Launcher;
 use crate::log;
 use crate::naming::Kernel;
 use crate::news::News;
+use crate::questions::Policy;
 use crate::service::{Exit, PROBE, Service};
 use crate::session::Session;
 use crate::vigil::{self, Limits};
@@ -175,7 +176,7 @@ impl Loop {
             }
             News::Control(text) => match Control::parse(&text) {
                 Ok(Control::Shutdown) => self.stop(),
-                Ok(control) => self.act(|session, _, out| session.control(control, out)),
+                Ok(control) => self.act(|session, now, out| session.control(control, now, out)),
                 Err(_) => log::warn("a control message that cannot be read was ignored"),
             },
         }
@@ -204,12 +205,15 @@ impl Loop {
         };
         let boot = &self.owned.boot;
         let model = boot.claude.model.as_deref();
-        let session = Session::new(assignment, model, resume, bits);
+        let session = Session::new(assignment, model, Policy::new(boot), resume, bits);
         let conversation = self.owned.conversation.clone();
         let set = |field, value: String| Op::State { field, value };
         let ops = vec![
             set(field::CLI_SESSION_ID, conversation.id().to_owned()),
             set(field::LAST_HEARTBEAT, clock::now().to_string()),
+            // What another container of the same session has left.
+            set(field::PERMISSIONS, String::new()),
+            set(field::PERMISSIONS_SETTLED, String::new()),
         ];
         let grace = Duration::from_millis(boot.stop_ms);
         let service = Service::new(session, conversation, Limits::new(boot), grace);

@@ -101,6 +101,8 @@ pub struct Activity {
     pub turn: Option<TurnId>,
     /// When something last happened.
     pub last_activity: UnixMs,
+    /// A permission request waits for somebody's answer.
+    pub asks: bool,
 }
 
 impl Container {
@@ -230,6 +232,9 @@ impl Activity {
                 .collect(),
             turn: turn.and_then(|turn| TurnId::new(turn.as_str()).ok()),
             last_activity: time.unwrap_or(0),
+            asks: hash
+                .get(state::field::PERMISSIONS)
+                .is_some_and(|open| !open.is_empty()),
         }
     }
 }

@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use ccpool_protocol::{FailureKind, SessionId};
+use ccpool_protocol::permission::{PermissionOutcome, SettledPermission};
+use ccpool_protocol::{FailureKind, RequestId, SessionId};
 
 use crate::runtime::RuntimeError;
 use crate::store::StoreError;
@@ -32,6 +33,17 @@ pub enum PoolError {
     /// Nobody claimed this session, or it has ended.
     #[error("there is no session `{0}`; it was never claimed, or it has ended")]
     UnknownSession(SessionId),
+    /// The session has no permission request of this name, or it ended long ago.
+    #[error("session `{session}` has no permission request `{request}`")]
+    UnknownPermission {
+        /// The session.
+        session: SessionId,
+        /// The request.
+        request: RequestId,
+    },
+    /// The permission request is no longer open; this became of it.
+    #[error("the permission request `{}` {}", .0.request_id, ended(.0.outcome))]
+    Settled(Box<SettledPermission>),
     /// The request cannot be served as it is.
     #[error("{0}")]
     InvalidRequest(String),
@@ -51,6 +63,8 @@ impl PoolError {
             },
             other @ (Self::Exhausted { .. }
             | Self::UnknownSession(_)
+            | Self::UnknownPermission { .. }
+            | Self::Settled(_)
             | Self::InvalidRequest(_)
             | Self::Internal(_)) => other,
         }
@@ -61,7 +75,10 @@ impl PoolError {
         match self {
             Self::Exhausted { .. } => FailureKind::Exhausted,
             Self::Unavailable { .. } => FailureKind::Unavailable,
-            Self::UnknownSession(_) | Self::InvalidRequest(_) => FailureKind::InvalidRequest,
+            Self::UnknownSession(_)
+            | Self::UnknownPermission { .. }
+            | Self::Settled(_)
+            | Self::InvalidRequest(_) => FailureKind::InvalidRequest,
             Self::Internal(_) => FailureKind::Internal,
         }
     }
@@ -71,7 +88,11 @@ impl PoolError {
         match self {
             Self::Exhausted { retry_after, .. } => Some(*retry_after),
             Self::Unavailable { .. } => Some(Duration::from_secs(1)),
-            Self::UnknownSession(_) | Self::InvalidRequest(_) | Self::Internal(_) => None,
+            Self::UnknownSession(_)
+            | Self::UnknownPermission { .. }
+            | Self::Settled(_)
+            | Self::InvalidRequest(_)
+            | Self::Internal(_) => None,
         }
     }
 
@@ -83,13 +104,26 @@ impl PoolError {
             }
             Self::Unavailable { mend, .. } => Some(mend),
             Self::UnknownSession(_) => Some("claim it first with POST /api/docker-cc/sessions"),
-            Self::InvalidRequest(_) | Self::Internal(_) => None,
+            Self::UnknownPermission { .. } => {
+                Some("see what waits with GET /api/docker-cc/sessions/{id}/permissions")
+            }
+            Self::Settled(_) | Self::InvalidRequest(_) | Self::Internal(_) => None,
         }
     }
 
     /// Whether the same request can succeed later.
     pub fn is_retryable(&self) -> bool {
         self.retry_after().is_some()
+    }
+}
+
+/// What became of a request, for a person.
+fn ended(outcome: PermissionOutcome) -> &'static str {
+    match outcome {
+        PermissionOutcome::Allowed => "was allowed already",
+        PermissionOutcome::Denied => "was denied already",
+        PermissionOutcome::Withdrawn => "was withdrawn: the agent no longer asks",
+        PermissionOutcome::TimedOut => "was answered by the policy: nobody did in time",
     }
 }
 

@@ -353,6 +353,9 @@ impl Reader {
                 seq: envelope.seq,
                 part,
             };
+            if let Some(trace) = &self.trace {
+                trace.heard(&event.event);
+            }
             if self.only.is_some() && event.event.is_terminal() {
                 self.ended = true;
                 self.over(&event);

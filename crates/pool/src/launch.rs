@@ -7,10 +7,12 @@ use std::time::Duration;
 use ccpool_protocol::ContainerId;
 use ccpool_protocol::access::Users;
 use ccpool_protocol::boot::{Boot, ClaudeSpawn, McpEndpoint};
+use ccpool_protocol::permission::Behavior;
 use sha2::{Digest, Sha256};
 
+use crate::ask_rules;
 use crate::clock::millis;
-use crate::config::{Config, PermissionMode, RedisAcl, RuntimeKind};
+use crate::config::{Config, OnTimeout, PermissionMode, RedisAcl, RuntimeKind};
 use crate::password::Password;
 use crate::program_path::on_path;
 use crate::redis_address::RedisAddress;
@@ -49,11 +51,8 @@ impl Launcher {
         let configured = config.claude.env.iter();
         env.extend(configured.map(|(name, value)| (name.clone(), value.expose().to_owned())));
         let docker = config.runtime == RuntimeKind::Docker;
-        let mut extra_args = config.claude.extra_args.clone();
-        if !config.permissions.ask.is_empty() {
-            let rules = serde_json::json!({"permissions": {"ask": config.permissions.ask}});
-            extra_args.splice(0..0, ["--settings".to_owned(), rules.to_string()]);
-        }
+        let extra_args = config.claude.extra_args.clone();
+        let extra_args = ask_rules::merged(extra_args, &config.permissions.ask);
         let path = if docker {
             "/usr/local/bin/claude".to_owned()
         } else {
@@ -95,6 +94,11 @@ impl Launcher {
             heartbeat_ms: millis(heartbeat(config)),
             stall_ms: millis(config.timeouts.stall),
             turn_ms: config.timeouts.turn.map(millis),
+            permission_ms: Some(millis(config.permissions.timeout)),
+            on_permission_timeout: match config.permissions.on_timeout {
+                OnTimeout::Allow => Behavior::Allow,
+                OnTimeout::Deny => Behavior::Deny,
+            },
             follow_stdin: !docker,
             claude,
         };

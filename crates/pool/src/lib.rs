@@ -37,6 +37,7 @@ pub mod standing;
 pub mod store;
 
 mod access;
+mod ask_rules;
 mod attendance;
 mod claim;
 mod clock;
@@ -60,6 +61,7 @@ mod launch;
 mod listener;
 mod pace;
 mod password;
+mod permissions;
 mod pool;
 mod program_path;
 mod prompt;
@@ -73,8 +75,9 @@ mod token;
 mod turn_trace;
 
 pub use ccpool_protocol as protocol;
+pub use ccpool_protocol::permission::{Answer, PendingPermission, SettledPermission};
 pub use ccpool_protocol::{
-    AgentId, ContainerId, Event, FailureKind, ReplyEvent, SessionId, TurnId,
+    AgentId, ContainerId, Event, FailureKind, ReplyEvent, RequestId, SessionId, TurnId,
 };
 pub use claim::{ClaimRequest, Claimed};
 pub use container::{Activity, Container};

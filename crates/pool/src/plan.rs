@@ -310,6 +310,8 @@ fn judge(desired: &Desired, observed: &Observed, container: &Container) -> Optio
         Some(activity) if activity.turn.is_some() => None,
         Some(_) if draining => retire("the pool is draining"),
         Some(_) if too_old => retire("too old"),
+        // A background task may ask between turns; the request has a deadline of its own.
+        Some(activity) if activity.asks => None,
         Some(activity) => {
             let idle = observed.now.saturating_sub(activity.last_activity);
             if idle > desired.idle_ms {

@@ -23,6 +23,7 @@ use crate::hub::Hub;
 use crate::identity::Proposal;
 use crate::info::{Counts, Limits, RecentFailure};
 use crate::launch::Launcher;
+use crate::permissions;
 use crate::reconcile::Reconciler;
 use crate::redis_address::RedisAddress;
 use crate::runtime::Runtime;
@@ -140,7 +141,8 @@ impl Pool {
             users.probe().await?;
         }
         let is_open = acl == RedisAcl::On && store::is_open(&info, &keys).await;
-        let warnings: Vec<String> = access::warning(acl, is_open).into_iter().collect();
+        let warnings = access::warning(acl, is_open).into_iter();
+        let warnings: Vec<String> = warnings.chain(permissions::warning(&config)).collect();
         for warning in &warnings {
             tracing::warn!("{warning}");
         }

@@ -67,6 +67,15 @@ impl TurnTrace {
         self.tell(&course, &times);
     }
 
+    /// It has come to this.
+    pub(crate) fn heard(&self, event: &Event) {
+        if let Event::PermissionResolved { outcome, .. } = event {
+            let outcome = outcome.as_str();
+            metrics::counter!("ccpool_permission_requests_total", "outcome" => outcome)
+                .increment(1);
+        }
+    }
+
     /// Nobody reads it any more. The turn goes on; how it ends is not known here.
     pub(crate) fn left(self, heard: (UnixMs, Timings)) {
         let (began_at, timings) = self.known(heard);

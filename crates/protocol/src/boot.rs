@@ -9,6 +9,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use crate::ContainerId;
+use crate::permission::Behavior;
 
 /// The variable that holds [`Boot`] as JSON.
 pub const ENV: &str = "CCPOOL_BOOT";
@@ -38,6 +39,12 @@ pub struct Boot {
     /// How long a turn may take; none for as long as it likes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub turn_ms: Option<u64>,
+    /// How long a permission request waits for an answer; none for as long as it takes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub permission_ms: Option<u64>,
+    /// What it becomes then.
+    #[serde(default)]
+    pub on_permission_timeout: Behavior,
     /// The wrapper's stdin is a pipe from the gateway, and it stops when that closes: on the
     /// process runtime nothing outlives its gateway.
     #[serde(default)]

@@ -3,6 +3,9 @@
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use crate::RequestId;
+use crate::permission::Answer;
+
 /// What a running session can be told.
 ///
 /// On the wire it is JSON with a `type`; `interrupt` and `shutdown` may also be sent as the bare
@@ -18,7 +21,14 @@ pub enum Control {
     Interrupt,
     /// Another model from the next request on: an alias (`opus`) or a full id.
     SetModel { model: String },
-    /// The answer to a `permission_request` event.
+    /// The answer to a `permission_request` event. The state says whether it was taken.
+    Answer {
+        request_id: RequestId,
+        /// Names this answer, so that its sender finds out whether it was the one that counted.
+        ticket: String,
+        answer: Answer,
+    },
+    /// The same in the CLI's own words; for answers by hand.
     Permission {
         request_id: String,
         /// As `claude` takes it: `{"behavior":"allow"}`, `{"behavior":"deny","message":"…"}`, ….
@@ -62,6 +72,12 @@ mod tests {
             model: "opus".into(),
         };
         assert_eq!(Control::parse(&model.to_json()).unwrap(), model);
+        let answer = Control::Answer {
+            request_id: RequestId::new("r1").unwrap(),
+            ticket: "x".into(),
+            answer: Answer::deny("no"),
+        };
+        assert_eq!(Control::parse(&answer.to_json()).unwrap(), answer);
         assert!(Control::parse("reboot").is_err());
     }
 }

@@ -3,7 +3,8 @@
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use crate::{FailureKind, TurnId, UnixMs};
+use crate::permission::{Behavior, PermissionOutcome, SettledBy};
+use crate::{FailureKind, RequestId, TurnId, UnixMs};
 
 /// An event with its place in the session.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -90,6 +91,19 @@ pub enum Event {
         reason: Option<String>,
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         suggestions: Vec<Value>,
+        /// When the policy answers it, if nobody else does.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        expires_at: Option<UnixMs>,
+    },
+    /// A permission request is no longer open.
+    PermissionResolved {
+        request_id: RequestId,
+        tool_use_id: String,
+        outcome: PermissionOutcome,
+        /// What the CLI was told; nothing when it asks no more.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        behavior: Option<Behavior>,
+        by: SettledBy,
     },
     /// Something worth showing that is no answer: a retry, compaction, a limit, progress.
     Status {
@@ -272,6 +286,7 @@ impl Event {
             Self::ToolUse { .. } => "tool_use",
             Self::ToolResult { .. } => "tool_result",
             Self::PermissionRequest { .. } => "permission_request",
+            Self::PermissionResolved { .. } => "permission_resolved",
             Self::Status { .. } => "status",
             Self::Gap { .. } => "gap",
             Self::Completed(_) => "completed",

@@ -4,8 +4,6 @@
 //! wrapper folds what `claude` prints and writes down how each turn ended; readers fold the
 //! envelopes and take the ending from there, so that it is decided once.
 
-use std::collections::{HashMap, HashSet};
-
 use serde_json::{Map, Value};
 
 use crate::draft::Draft;
@@ -14,7 +12,11 @@ use crate::line::{
     Asked, Assistant, ControlRequest, Delta, Line, RateLimit, StatusLine, StreamEvent, StreamLine,
     TurnResult, User, WrapperLine,
 };
+use crate::permission::Behavior;
 use crate::{FailureKind, TurnId, UnixMs, outcome};
+use turn::Turn;
+
+mod turn;
 
 /// Who decides that a turn has ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -45,25 +47,6 @@ pub struct Fold {
     draft: Draft,
     /// `total_cost_usd` of the last result: the CLI counts for the whole process.
     cost_so_far: f64,
-}
-
-/// What is known of the running turn.
-#[derive(Debug, Default)]
-struct Turn {
-    origin: Option<String>,
-    started: bool,
-    ended: bool,
-    visible_output: bool,
-    tool_effects: bool,
-    /// Tools called and not answered.
-    open_tools: HashSet<String>,
-    /// Tools that wait for a permission, by the request's id: they have not acted.
-    asked: HashMap<String, String>,
-    /// What the last `assistant` line said was wrong: the CLI's word for it, and its text.
-    error: Option<(String, String)>,
-    retry_after_ms: Option<u64>,
-    began_at: UnixMs,
-    timings: Timings,
 }
 
 impl Fold {
@@ -111,11 +94,6 @@ impl Fold {
     /// Whether a tool of the running turn has acted, or may have.
     pub fn tool_effects(&self) -> bool {
         self.current.may_have_acted()
-    }
-
-    /// A permission request was answered with a yes, of which no line tells: its tool may act now.
-    pub fn permitted(&mut self, request_id: &str) {
-        self.current.asked.remove(request_id);
     }
 
     /// Whether the turn of the last line has had its terminal event.
@@ -304,6 +282,8 @@ impl Fold {
             Asked::CanUseTool(request) => {
                 let asked = &mut self.current.asked;
                 asked.insert(line.request_id.clone(), request.tool_use_id.clone());
+                let expiry = self.current.expiry.take();
+                let expiry = expiry.filter(|(id, _)| id.as_str() == line.request_id);
                 vec![Event::PermissionRequest {
                     request_id: line.request_id,
                     tool_use_id: request.tool_use_id,
@@ -311,6 +291,7 @@ impl Fold {
                     input: request.input,
                     reason: request.decision_reason,
                     suggestions: request.permission_suggestions,
+                    expires_at: expiry.map(|(_, at)| at),
                 }]
             }
             Asked::HookCallback {}
@@ -397,6 +378,32 @@ impl Fold {
                     detail,
                 }]
             }
+            WrapperLine::PermissionAsked {
+                request_id,
+                expires_at,
+            } => {
+                self.current.expiry = expires_at.map(|at| (request_id, at));
+                Vec::new()
+            }
+            WrapperLine::PermissionResolved {
+                request_id,
+                tool_use_id,
+                outcome,
+                behavior,
+                by,
+            } => {
+                if behavior == Some(Behavior::Allow) {
+                    // Its tool may act from now on.
+                    self.current.asked.remove(request_id.as_str());
+                }
+                vec![Event::PermissionResolved {
+                    request_id,
+                    tool_use_id,
+                    outcome,
+                    behavior,
+                    by,
+                }]
+            }
             WrapperLine::Noise { text } => {
                 let detail = Map::from_iter([
                     ("text".to_owned(), Value::String(text)),
@@ -456,21 +463,6 @@ impl Fold {
             }))
         });
         events
-    }
-}
-
-impl Turn {
-    fn since(&self, at: UnixMs) -> u64 {
-        at.saturating_sub(self.began_at)
-    }
-
-    /// A tool that was called and neither answered nor held back by a question may have acted.
-    fn may_have_acted(&self) -> bool {
-        self.tool_effects || self.open_tools.iter().any(|tool| !self.waits(tool))
-    }
-
-    fn waits(&self, tool: &str) -> bool {
-        self.asked.values().any(|asked| asked == tool)
     }
 }
 

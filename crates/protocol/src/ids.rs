@@ -93,6 +93,10 @@ id!(
     AgentId, "an agent id", |_| Ok(())
 );
 id!(
+    /// A permission request, as the CLI names it.
+    RequestId, "a request id", |_| Ok(())
+);
+id!(
     /// A container, or on the process runtime the wrapper standing in for one.
     ContainerId, "a container id", |_| Ok(())
 );

@@ -4,7 +4,8 @@
 //! ccpool must understand in the same way stands here once:
 //!
 //! * [`keys`]: every Redis key and channel;
-//! * [`input`], [`control`], [`envelope`], [`state`], [`record`], [`assignment`], [`boot`]: what
+//! * [`input`], [`control`], [`permission`], [`envelope`], [`state`], [`record`], [`assignment`],
+//!   [`boot`]: what
 //!   travels through them;
 //! * [`mark`]: the processes of a container;
 //! * [`framing`], [`line`], [`stdin`]: the stream-json that `claude` speaks;
@@ -26,6 +27,7 @@ pub mod keys;
 pub mod line;
 pub mod mark;
 pub mod outcome;
+pub mod permission;
 pub mod record;
 pub mod replay;
 pub mod scripts;
@@ -37,7 +39,7 @@ mod wrapper_line;
 
 pub use event::{Event, ReplyEvent};
 pub use failure::FailureKind;
-pub use ids::{AgentId, ContainerId, SessionId, TurnId};
+pub use ids::{AgentId, ContainerId, RequestId, SessionId, TurnId};
 
 /// Milliseconds since the Unix epoch.
 pub type UnixMs = u64;

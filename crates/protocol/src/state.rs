@@ -42,6 +42,12 @@ pub mod field {
     pub const TOOL_EFFECTS: &str = "toolEffects";
     /// How often `claude` was started again because it hung or ended.
     pub const RESPAWNS: &str = "respawns";
+    /// JSON: the permission requests that wait, as
+    /// [`PendingPermission`](crate::permission::PendingPermission)s.
+    pub const PERMISSIONS: &str = "permissions";
+    /// JSON: what became of the last ones, as
+    /// [`SettledPermission`](crate::permission::SettledPermission)s.
+    pub const PERMISSIONS_SETTLED: &str = "permissionsSettled";
     /// What the session has cost so far, in US dollars.
     pub const COST_USD: &str = "costUsd";
 }

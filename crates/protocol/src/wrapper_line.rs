@@ -3,6 +3,8 @@
 use serde::{Deserialize, Serialize};
 
 use crate::event::Event;
+use crate::permission::{Behavior, PermissionOutcome, SettledBy};
+use crate::{RequestId, UnixMs};
 
 /// The wrapper's own lines: `{"type":"ccpool","subtype":…}`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -33,6 +35,21 @@ pub enum WrapperLine {
     Terminal { event: Event },
     /// Text on `claude`'s stdout that is no JSON.
     Noise { text: String },
+    /// The next line is a permission request, which the policy answers then.
+    PermissionAsked {
+        request_id: RequestId,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        expires_at: Option<UnixMs>,
+    },
+    /// A permission request is no longer open.
+    PermissionResolved {
+        request_id: RequestId,
+        tool_use_id: String,
+        outcome: PermissionOutcome,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        behavior: Option<Behavior>,
+        by: SettledBy,
+    },
     /// `claude` hung or ended and was started again for the same session.
     Respawned {
         /// Why the one before it is gone, in one line.

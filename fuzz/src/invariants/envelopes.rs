@@ -8,9 +8,12 @@ use ccpool_protocol::boot::Boot;
 use ccpool_protocol::control::Control;
 use ccpool_protocol::envelope::Envelope;
 use ccpool_protocol::line::Line;
+use ccpool_protocol::permission::{Answer, PendingPermission, SettledPermission, listed};
 use ccpool_protocol::record::ContainerState;
 use ccpool_protocol::state::SessionStatus;
-use ccpool_protocol::{AgentId, ContainerId, ReplyEvent, SessionId, TurnId};
+use ccpool_protocol::{AgentId, ContainerId, ReplyEvent, RequestId, SessionId, TurnId};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
 use serde_json::Value;
 use serde_json::value::RawValue;
 
@@ -46,8 +49,21 @@ pub fn check(data: &[u8]) {
     if let Ok(event) = serde_json::from_str::<ReplyEvent>(text) {
         event_comes_back(&event);
     }
+    if let Ok(answer) = serde_json::from_str::<Answer>(text) {
+        let json = serde_json::to_string(&answer).expect("an answer is JSON");
+        again(&answer, &json, |json| serde_json::from_str(json));
+    }
+    entries::<PendingPermission>(text);
+    entries::<SettledPermission>(text);
     words(text);
     names(text);
+}
+
+/// What is understood of a list is a list of just that.
+fn entries<T: Serialize + DeserializeOwned + PartialEq + Debug>(text: &str) {
+    let entries = listed::<T>(text);
+    let json = serde_json::to_string(&entries).expect("a list is JSON");
+    again(&entries, &json, |json| Ok::<_, ()>(listed(json)));
 }
 
 /// An event is read again by the command line, and by whoever finds it under `result`.
@@ -129,7 +145,7 @@ fn names(text: &str) {
             }
         )*};
     }
-    name!(SessionId TurnId AgentId ContainerId);
+    name!(SessionId TurnId AgentId ContainerId RequestId);
     if let Ok(session) = SessionId::new(text) {
         let name = session.docker_name();
         let allowed = |c: char| c.is_ascii_alphanumeric() || "_.-".contains(c);

@@ -49,6 +49,7 @@ impl Page {
             | Event::ToolUse { .. }
             | Event::ToolResult { .. }
             | Event::PermissionRequest { .. }
+            | Event::PermissionResolved { .. }
             | Event::Status { .. }
             | Event::Gap { .. }
             | Event::Completed(_)

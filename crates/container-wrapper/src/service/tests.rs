@@ -1,13 +1,23 @@
 use ccpool_protocol::assignment::Assignment;
 use ccpool_protocol::control::Control;
+use ccpool_protocol::permission::Behavior;
 use serde_json::{Value, json};
 
 use super::*;
 use crate::chronicle::Resume;
 use crate::effects::Op;
 use crate::naming::Bits;
+use crate::questions::Policy;
 
+mod asking;
 mod property;
+
+/// Requests wait for as long as it takes.
+const POLICY: Policy = Policy {
+    patience_ms: None,
+    on_timeout: Behavior::Deny,
+    outlive_turns: false,
+};
 
 struct Counter(u128);
 
@@ -57,12 +67,16 @@ struct Play {
 
 impl Play {
     fn new(stall_ms: u64, turn_ms: Option<u64>) -> Self {
+        Self::with(POLICY, stall_ms, turn_ms)
+    }
+
+    fn with(policy: Policy, stall_ms: u64, turn_ms: Option<u64>) -> Self {
         let assignment: Assignment = serde_json::from_value(json!({
             "session": "s", "agent": "main", "model": "opus", "appendSystemPrompt": "be kind",
         }))
         .unwrap();
         let bits = Box::new(Counter(0));
-        let session = Session::new(&assignment, Some("haiku"), Resume::default(), bits);
+        let session = Session::new(&assignment, Some("haiku"), policy, Resume::default(), bits);
         let boot = serde_json::from_value(json!({
             "container": "c1-0123456789ab", "redisUrl": "", "keyPrefix": "", "outputBuffer": 1, "outputBufferBytes": 1,
             "retainMs": 1, "stopMs": 1, "heartbeatMs": 1, "stallMs": stall_ms, "turnMs": turn_ms,
@@ -202,6 +216,23 @@ impl Play {
             self.says(&json!({"type": "control_request", "request_id": "p",
                 "request": {"subtype": "can_use_tool", "tool_name": "Bash"}}));
         }
+    }
+
+    fn cancels(&mut self) {
+        if self.awake().is_some() {
+            self.says(&json!({"type": "control_cancel_request", "request_id": "p"}));
+        }
+    }
+
+    /// How many lines of the wrapper's own were of this kind.
+    fn said(&self, subtype: &str) -> usize {
+        let word = format!("\"subtype\":\"{subtype}\"");
+        let mut envelopes = self.ops.iter().filter_map(|op| match op {
+            Op::Envelope { json, .. } => Some(json),
+            _ => None,
+        });
+        let count = |all, json: &String| all + usize::from(json.contains(&word));
+        envelopes.by_ref().fold(0, count)
     }
 
     fn finishes(&mut self) {
@@ -346,7 +377,7 @@ fn one_that_hangs_is_killed_and_the_session_goes_on_with_its_setup() {
     play.push(json!({"turn": "t1", "text": "one"}));
     play.begins();
     play.awake().unwrap().hangs = true;
-    play.session(|session, _, out| session.control(Control::Interrupt, out));
+    play.session(|session, now, out| session.control(Control::Interrupt, now, out));
     play.push(json!({"turn": "t2", "text": "two"}));
     let before = play.written.len();
     play.waits(9000);
@@ -365,7 +396,7 @@ fn a_model_that_takes_its_time_costs_a_question_and_no_process() {
     let mut play = Play::new(100_000, None);
     play.awake().unwrap().hangs = true;
     let model = "a-full-id".to_owned();
-    play.session(|session, _, out| session.control(Control::SetModel { model }, out));
+    play.session(|session, now, out| session.control(Control::SetModel { model }, now, out));
     play.awake();
     play.cli.as_mut().unwrap().unread.clear();
     play.cli.as_mut().unwrap().hangs = false;
@@ -377,7 +408,7 @@ fn a_model_that_takes_its_time_costs_a_question_and_no_process() {
     assert!(play.signals.is_empty());
     play.awake().unwrap().hangs = true;
     let model = "another".to_owned();
-    play.session(|session, _, out| session.control(Control::SetModel { model }, out));
+    play.session(|session, now, out| session.control(Control::SetModel { model }, now, out));
     play.waits(11_000);
     assert_eq!(play.signals, [Order::Terminate]);
 }
@@ -422,7 +453,7 @@ fn what_a_lost_process_owed_is_forgotten() {
     play.begins();
     play.asks();
     play.awake().unwrap().hangs = true;
-    play.session(|session, _, out| session.control(Control::Interrupt, out));
+    play.session(|session, now, out| session.control(Control::Interrupt, now, out));
     play.exits(None);
     // Neither the interrupt nor the question concerns the next one.
     play.push(json!({"turn": "t2", "text": "two"}));

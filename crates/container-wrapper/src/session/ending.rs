@@ -29,6 +29,7 @@ impl Session {
         let deserted = self.stopping.clone();
         let deserted = deserted.filter(|verdict| verdict.kind == FailureKind::ContainerLost);
         let verdict = deserted.unwrap_or(given);
+        self.withdraw_all(now, out);
         self.fail_given(verdict.kind, &verdict.message, now, out);
         self.stage = Stage::Closed(verdict);
         self.go_on(now, out);
@@ -37,7 +38,7 @@ impl Session {
     /// `claude` is gone, and another will come: what was given to it fails, the queue waits.
     pub(crate) fn lost(&mut self, message: &str, now: UnixMs, out: &mut Effects) {
         self.away = true;
-        self.asked.clear();
+        self.withdraw_all(now, out);
         self.task_reported = false;
         self.fail_given(FailureKind::ContainerLost, message, now, out);
         self.go_on(now, out);
@@ -107,6 +108,7 @@ impl Session {
             kind: FailureKind::Interrupted,
             message: WITHDRAWN.to_owned(),
         });
+        self.withdraw_of(&running.turn, now, out);
         self.chronicle
             .terminal(&running.turn, event, running.origin.as_deref(), now, out);
         let steered = running.steered.iter().map(|steered| &steered.prompt);

@@ -1,10 +1,20 @@
 use std::collections::HashMap;
 
+use ccpool_protocol::permission::Behavior;
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
 use super::*;
 use crate::effects::Op;
+
+/// Requests wait for as long as it takes.
+const POLICY: Policy = Policy {
+    patience_ms: None,
+    on_timeout: Behavior::Deny,
+    outlive_turns: false,
+};
+
+mod asking;
 
 struct Counter(u128);
 
@@ -30,13 +40,17 @@ struct Play {
 
 impl Play {
     fn new() -> Self {
+        Self::with(POLICY)
+    }
+
+    fn with(policy: Policy) -> Self {
         let assignment: Assignment = serde_json::from_value(json!({
             "session": "s", "agent": "main", "model": "opus", "appendSystemPrompt": "be kind",
         }))
         .unwrap();
         let bits = Box::new(Counter(0));
         Self {
-            session: Session::new(&assignment, Some("haiku"), Resume::default(), bits),
+            session: Session::new(&assignment, Some("haiku"), policy, Resume::default(), bits),
             now: 0,
             ops: Vec::new(),
             written: Vec::new(),
@@ -289,63 +303,6 @@ fn an_unasked_turn_that_overtakes_a_prompt_does_not_end_it() {
 }
 
 #[test]
-fn permissions_are_answered_once_and_only_when_asked() {
-    let mut stage = Play::new();
-    stage.push(json!({"turn": "t1", "text": "one"}));
-    stage.begin();
-    stage.says(json!({"type": "control_request", "request_id": "r1",
-        "request": {"subtype": "can_use_tool", "tool_name": "Bash"}}));
-    assert_eq!(
-        stage.envelopes().last().unwrap()["line"]["request_id"],
-        "r1"
-    );
-    let before = stage.written.len();
-    for id in ["r0", "r1", "r1"] {
-        let answer = Control::Permission {
-            request_id: id.into(),
-            response: json!({"behavior": "allow"}),
-        };
-        stage.act(|session, _, out| session.control(answer, out));
-    }
-    assert_eq!(stage.written.len(), before + 1);
-    assert_eq!(stage.written[before]["response"]["request_id"], "r1");
-}
-
-/// What the state says, and what the ending said, of a tool that was asked about and answered so.
-fn effects_after(answer: &str) -> (Option<String>, Value) {
-    let mut stage = Play::new();
-    stage.push(json!({"turn": "t1", "text": "one"}));
-    stage.begin();
-    stage.says(
-        json!({"type": "assistant", "message": {"id": "m1", "content": [
-        {"type": "tool_use", "id": "u1", "name": "Bash", "input": {}}]}}),
-    );
-    stage.says(json!({"type": "control_request", "request_id": "r1",
-        "request": {"subtype": "can_use_tool", "tool_name": "Bash", "tool_use_id": "u1"}}));
-    let answer = Control::Permission {
-        request_id: "r1".into(),
-        response: json!({"behavior": answer}),
-    };
-    stage.act(|session, _, out| session.control(answer, out));
-    let told = stage.ops.iter().rev().find_map(|op| match op {
-        Op::State { field, value } if *field == field::TOOL_EFFECTS => Some(value.clone()),
-        _ => None,
-    });
-    // The CLI speaks alike of a tool that was not let and of one that was interrupted.
-    stage.says(json!({"type": "user", "message": {"content": [
-        {"type": "tool_result", "tool_use_id": "u1", "content": "no", "is_error": true}]}}));
-    stage.act(|session, now, out| session.close(FailureKind::ContainerLost, "gone", now, out));
-    let ending = stage.envelopes().pop().unwrap()["line"]["event"].take();
-    (told, ending["toolEffects"].clone())
-}
-
-#[test]
-fn a_tool_acts_from_its_permission_on() {
-    assert_eq!(effects_after("allow"), (Some("true".into()), json!(true)));
-    assert_eq!(effects_after("deny"), (Some("false".into()), json!(false)));
-}
-
-#[test]
 fn a_closed_session_fails_what_waits_and_what_comes() {
     let mut stage = Play::new();
     stage.push(json!({"turn": "t1", "text": "one"}));
@@ -407,7 +364,7 @@ proptest! {
                 Move::Inject => stage.inject(),
                 Move::Finish => stage.finish(),
                 Move::Unasked => stage.unasked(),
-                Move::Interrupt => stage.act(|s, _, out| s.control(Control::Interrupt, out)),
+                Move::Interrupt => stage.act(|s, now, out| s.control(Control::Interrupt, now, out)),
                 Move::Stop | Move::Close => unreachable!("only at the end"),
             }
         }

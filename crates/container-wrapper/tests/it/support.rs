@@ -11,6 +11,7 @@ use std::time::Duration;
 use ccpool_protocol::boot::{self, Boot, ClaudeSpawn, McpEndpoint};
 use ccpool_protocol::envelope::Envelope;
 use ccpool_protocol::keys::{ContainerKeys, Keys, SessionKeys};
+use ccpool_protocol::permission::Behavior;
 use ccpool_protocol::record::report;
 use ccpool_protocol::{ContainerId, SessionId};
 use ccpool_scripted_model::ScriptedModel;
@@ -159,6 +160,8 @@ impl Rig {
             heartbeat_ms: 200,
             stall_ms: 120_000,
             turn_ms: None,
+            permission_ms: None,
+            on_permission_timeout: Behavior::Deny,
             follow_stdin: false,
             claude: ClaudeSpawn {
                 path: claude,

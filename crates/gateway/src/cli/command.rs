@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use ccpool_protocol::SessionId;
+use ccpool_protocol::{RequestId, SessionId};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use super::place::Place;
@@ -148,10 +148,46 @@ pub(crate) enum Sessions {
         #[arg(long, value_name = "EVENT")]
         after: Option<ccpool::EventId>,
     },
+    /// What the session asks before it goes on.
+    Permissions { session: SessionId },
+    /// Let the session do what it asks.
+    Allow(Allow),
+    /// Do not let it.
+    Deny(Deny),
     /// End the running turn; the session takes the next prompt.
     Interrupt { session: SessionId },
     /// End the session; returns once its container is gone.
     End { session: SessionId },
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Allow {
+    pub(crate) session: SessionId,
+    /// The request, as `ccpool sessions permissions` names it.
+    pub(crate) request: RequestId,
+    /// For the rest of the session: all that the request suggests becomes a rule.
+    #[arg(long)]
+    pub(crate) always: bool,
+    /// Another input for the tool, as a JSON object.
+    #[arg(long, value_name = "JSON", conflicts_with = "answer")]
+    pub(crate) input: Option<String>,
+    /// To AskUserQuestion: a question's text and what is chosen; once for each question, and again
+    /// for each further label of a question that takes several.
+    #[arg(long, value_name = "QUESTION=CHOSEN")]
+    pub(crate) answer: Vec<String>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Deny {
+    pub(crate) session: SessionId,
+    /// The request, as `ccpool sessions permissions` names it.
+    pub(crate) request: RequestId,
+    /// What the model is told.
+    #[arg(long, value_name = "TEXT")]
+    pub(crate) message: Option<String>,
+    /// End the turn, too.
+    #[arg(long)]
+    pub(crate) interrupt: bool,
 }
 
 #[derive(Debug, Subcommand)]

@@ -165,7 +165,10 @@ impl From<PoolError> for CliError {
             PoolError::Exhausted { .. } => Exit::Exhausted,
             PoolError::Unavailable { .. } => Exit::Unavailable,
             PoolError::InvalidRequest(_) => Exit::Usage,
-            PoolError::UnknownSession(_) | PoolError::Internal(_) => Exit::Failed,
+            PoolError::UnknownSession(_)
+            | PoolError::UnknownPermission { .. }
+            | PoolError::Settled(_)
+            | PoolError::Internal(_) => Exit::Failed,
         };
         Self {
             mend: error.mend().map(str::to_owned),

@@ -1,5 +1,7 @@
 mod command;
 mod config;
+mod contact;
+mod dialogue;
 mod dispatch;
 mod docker_client;
 mod doctor;
@@ -9,6 +11,7 @@ mod gateway_client;
 mod image;
 mod mcp;
 mod output;
+mod permissions;
 mod place;
 mod pool;
 mod printer;
@@ -19,6 +22,8 @@ mod sessions;
 mod signals;
 mod status;
 mod table;
+mod talk;
+mod terminal;
 
 pub(crate) use command::Cli;
 pub(crate) use dispatch::run;

@@ -5,6 +5,7 @@ use std::io::{self, Write};
 use ccpool_protocol::{Event, ReplyEvent};
 
 use super::command::Global;
+use super::dialogue::tame;
 use super::error::CliError;
 
 /// Prints events.
@@ -80,7 +81,7 @@ impl<O: Write, E: Write> Printer<O, E> {
             }
             Event::PermissionRequest { name, .. } => {
                 self.end_line()?;
-                self.note(&format!("[{name}] waits for a permission"))
+                self.note(&format!("[{}] waits for a permission", tame(name)))
             }
             Event::Gap { from, to } => {
                 self.end_line()?;
@@ -96,6 +97,7 @@ impl<O: Write, E: Write> Printer<O, E> {
             Event::Failed(_) => self.end_line(),
             Event::Started { .. }
             | Event::ThinkingDelta { .. }
+            | Event::PermissionResolved { .. }
             | Event::Text { .. }
             | Event::ToolResult {
                 is_error: false, ..

@@ -15,12 +15,13 @@ use serde_json::json;
 use uuid::Uuid;
 
 use super::command::{Global, Run};
+use super::contact::Contact;
 use super::error::{CliError, Exit};
 use super::event_feed;
 use super::gateway_client::GatewayClient;
-use super::printer::Printer;
 use super::serve::warn_without_isolation;
 use super::signals::Signals;
+use super::talk::Talk;
 use crate::gateway::{Front, Gateway};
 
 /// How long a pool of its own may take to go away.
@@ -97,13 +98,8 @@ async fn by_gateway(
     let answered = async {
         let response = client.post_stream(&format!("{path}/turns"), &body).await?;
         let events: Events<'_> = Box::pin(event_feed::events(response).map(|fed| Ok(fed?.event)));
-        let interrupt = async || {
-            let _: serde_json::Value = client
-                .post(&format!("{path}/interrupt"), &json!({}))
-                .await?;
-            Ok(())
-        };
-        print(global, events, signals, interrupt).await
+        let talk = Talk::new(global, Contact::Gateway(client, &session));
+        print(talk, events, signals).await
     }
     .await;
     // A session that was named is meant to go on.
@@ -180,8 +176,8 @@ async fn one_turn(
         turn.events
             .map(|item| item.map(|streamed| streamed.event).map_err(CliError::from)),
     );
-    let interrupt = async || pool.interrupt(&session).await.map_err(CliError::from);
-    print(global, events, signals, interrupt).await
+    let talk = Talk::new(global, Contact::Pool(pool, &session));
+    print(talk, events, signals).await
 }
 
 /// One container, with a key space of its own: what is removed at the end is this pool's alone.
@@ -196,15 +192,13 @@ fn for_one_prompt(mut config: Config) -> Config {
 
 /// Prints a turn to its end. The first signal interrupts the turn, the second leaves it.
 async fn print(
-    global: &Global,
+    mut talk: Talk<'_>,
     mut events: Events<'_>,
     signals: &mut Signals,
-    interrupt: impl AsyncFn() -> Result<(), CliError>,
 ) -> Result<Exit, CliError> {
-    let mut printer = Printer::new(global);
     let mut asked = false;
     loop {
-        // Both are cancel-safe: events come from a stream that is kept, signals are kept too.
+        // All are cancel-safe: events come from a stream that is kept, signals and lines are kept too.
         let item = tokio::select! {
             item = events.next() => item,
             signal = signals.next() => {
@@ -212,7 +206,11 @@ async fn print(
                     return Err(interrupted(signal));
                 }
                 asked = true;
-                interrupt().await?;
+                talk.contact().interrupt().await?;
+                continue;
+            }
+            line = talk.line() => {
+                talk.take(&line).await?;
                 continue;
             }
         };
@@ -225,7 +223,7 @@ async fn print(
             .mend("see the gateway's log"));
         };
         let event = item?;
-        printer.event(&event)?;
+        talk.event(&event)?;
         match &event.event {
             Event::Completed(_) => return Ok(Exit::Done),
             Event::Failed(failed) => return Err(CliError::from(&**failed)),

@@ -1,4 +1,4 @@
-//! `ccpool sessions list|show|tail|interrupt|end`.
+//! `ccpool sessions list|show|tail|interrupt|end`; what a session asks is in [`super::permissions`].
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -7,13 +7,15 @@ use futures::StreamExt;
 use serde_json::{Value, json};
 
 use super::command::{Global, Sessions};
+use super::contact::Contact;
 use super::error::{CliError, Exit};
 use super::event_feed;
 use super::gateway_client::GatewayClient;
 use super::output::print;
-use super::printer::Printer;
+use super::permissions;
 use super::signals::Signals;
 use super::table::{cell, span, table};
+use super::talk::Talk;
 
 /// Runs the command against the running gateway.
 pub(crate) async fn run(
@@ -29,8 +31,11 @@ pub(crate) async fn run(
             show(global, &session)?;
         }
         Sessions::Tail { session, after } => {
-            return tail(global, client, &at(session), after.map(|id| id.to_string())).await;
+            return tail(global, client, session, after.map(|id| id.to_string())).await;
         }
+        Sessions::Permissions { session } => permissions::list(global, client, session).await?,
+        Sessions::Allow(allow) => permissions::allow(global, client, allow).await?,
+        Sessions::Deny(deny) => permissions::deny(global, client, deny).await?,
         Sessions::Interrupt { session } => {
             let path = format!("{}/interrupt", at(session));
             let _: Value = client.post(&path, &json!({})).await?;
@@ -99,21 +104,28 @@ fn show(global: &Global, session: &Value) -> Result<(), CliError> {
 async fn tail(
     global: &Global,
     client: &GatewayClient,
-    path: &str,
+    session: &SessionId,
     after: Option<String>,
 ) -> Result<Exit, CliError> {
     let mut signals = Signals::listen()?;
-    let response = client.get_stream(&format!("{path}/events"), after).await?;
+    let path = format!("/api/docker-cc/sessions/{session}/events");
+    let replays = after.is_some();
+    let response = client.get_stream(&path, after).await?;
     let mut events = event_feed::events(response);
-    let mut printer = Printer::new(global);
+    let mut talk = Talk::new(global, Contact::Gateway(client, session));
+    talk.catch_up(replays).await?;
     loop {
-        // Both are cancel-safe: what was not taken is taken by the next round.
+        // All are cancel-safe: what was not taken is taken by the next round.
         let item = tokio::select! {
             item = events.next() => item,
+            line = talk.line() => {
+                talk.take(&line).await?;
+                continue;
+            }
             _ = signals.next() => return Ok(Exit::Done),
         };
         match item {
-            Some(fed) => printer.event(&fed?.event)?,
+            Some(fed) => talk.event(&fed?.event)?,
             None => return Ok(Exit::Done),
         }
     }

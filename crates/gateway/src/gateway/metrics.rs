@@ -1,7 +1,8 @@
 //! What is counted and measured, under which names. The table in `docs/observability.md` says the
 //! same, and a test compares both with what a gateway shows.
 
-use metrics::{Unit, describe_counter, describe_gauge, describe_histogram};
+use ccpool_protocol::permission::PermissionOutcome;
+use metrics::{Unit, counter, describe_counter, describe_gauge, describe_histogram};
 use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder, PrometheusHandle};
 
 /// Of calls within the host, in seconds: from a tenth of a millisecond.
@@ -64,6 +65,10 @@ const COUNTERS: [(&str, &str); 7] = [
     ("ccpool_container_failures_total", "Containers that failed"),
     ("ccpool_http_requests_total", "HTTP requests"),
     (
+        "ccpool_permission_requests_total",
+        "Permission requests that were settled, of turns sent through this gateway",
+    ),
+    (
         "ccpool_refill_total",
         "Containers that became warm, or failed before they were",
     ),
@@ -113,6 +118,11 @@ pub(super) fn recorder() -> Result<PrometheusHandle, BuildError> {
     }
     for (name, what) in COUNTERS {
         describe_counter!(name, Unit::Count, what);
+    }
+    // Whoever adds them up finds all of them from the start.
+    for outcome in PermissionOutcome::ALL {
+        let outcome = outcome.as_str();
+        counter!("ccpool_permission_requests_total", "outcome" => outcome).increment(0);
     }
     for (name, what) in GAUGES {
         describe_gauge!(name, Unit::Count, what);

@@ -6,7 +6,8 @@ use std::time::Duration;
 use axum::body::Body;
 use axum::extract::{FromRequest, FromRequestParts, Path, Query, Request};
 use bytes::{Bytes, BytesMut};
-use ccpool::SessionId;
+use ccpool::{RequestId, SessionId};
+use ccpool_protocol::ids::IdError;
 use futures::StreamExt;
 use http::StatusCode;
 use http::header::CONTENT_TYPE;
@@ -118,6 +119,23 @@ impl<S: Send + Sync> FromRequestParts<S> for InPath {
         SessionId::new(text)
             .map(Self)
             .map_err(|error| Problem::bad_request(error.to_string()))
+    }
+}
+
+/// The session and the permission request named in the path.
+#[derive(Debug)]
+pub(crate) struct RequestInPath(pub(crate) SessionId, pub(crate) RequestId);
+
+impl<S: Send + Sync> FromRequestParts<S> for RequestInPath {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        let Path((session, request)) = Path::<(String, String)>::from_request_parts(parts, state)
+            .await
+            .map_err(|error| Problem::bad_request(error.body_text()))?;
+        let wrong = |error: IdError| Problem::bad_request(error.to_string());
+        let session = SessionId::new(session).map_err(wrong)?;
+        Ok(Self(session, RequestId::new(request).map_err(wrong)?))
     }
 }
 

@@ -4,6 +4,7 @@ mod events;
 mod health;
 mod mcp_token;
 mod openapi;
+mod permissions;
 mod pool;
 mod problem;
 mod router;

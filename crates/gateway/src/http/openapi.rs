@@ -31,6 +31,7 @@ use super::{problem, schema};
     tags(
         (name = "sessions", description = "Claim, list, interrupt and end sessions"),
         (name = "turns", description = "Prompts and what answers them"),
+        (name = "permissions", description = "What agents ask before they act"),
         (name = "pool", description = "The containers"),
         (name = "health", description = "Probes and metrics"),
         (name = "tools", description = "Tools for the agents in the containers"),

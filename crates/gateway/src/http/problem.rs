@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use axum::response::{IntoResponse, Response};
-use ccpool::PoolError;
+use ccpool::{PoolError, SettledPermission};
 use ccpool_protocol::event::Failed;
 use ccpool_protocol::{FailureKind, TurnId};
 use http::header::{CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
@@ -27,7 +27,14 @@ pub(crate) struct Problem {
     detail: String,
     mend: Option<String>,
     retry_after_ms: Option<u64>,
-    turn: Option<FailedTurn>,
+    about: Option<Box<About>>,
+}
+
+/// What it is about.
+#[derive(Debug, Clone, PartialEq)]
+enum About {
+    Turn(FailedTurn),
+    Permission(SettledPermission),
 }
 
 #[derive(Debug, Clone, PartialEq)]
@@ -73,20 +80,16 @@ pub(crate) struct ProblemBody {
     /// For a failed turn: a tool has, or may have, acted.
     #[serde(skip_serializing_if = "Option::is_none")]
     tool_effects: Option<bool>,
+    /// What became of the permission request.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<super::schema::SettledPermission>)]
+    settled: Option<SettledPermission>,
 }
 
 impl From<Problem> for ProblemBody {
     fn from(problem: Problem) -> Self {
         let word = problem.word.replace('_', "-");
-        let (turn, visible_output, tool_effects) = match problem.turn {
-            Some(failed) => (
-                Some(failed.turn),
-                Some(failed.visible_output),
-                Some(failed.tool_effects),
-            ),
-            None => (None, None, None),
-        };
-        Self {
+        let body = Self {
             title: title(&word),
             problem_type: TYPE_PREFIX.to_owned() + &word,
             status: problem.status.as_u16(),
@@ -94,9 +97,23 @@ impl From<Problem> for ProblemBody {
             kind: problem.kind,
             mend: problem.mend,
             retry_after_ms: problem.retry_after_ms,
-            turn,
-            visible_output,
-            tool_effects,
+            turn: None,
+            visible_output: None,
+            tool_effects: None,
+            settled: None,
+        };
+        match problem.about.map(|about| *about) {
+            Some(About::Turn(failed)) => Self {
+                turn: Some(failed.turn),
+                visible_output: Some(failed.visible_output),
+                tool_effects: Some(failed.tool_effects),
+                ..body
+            },
+            Some(About::Permission(settled)) => Self {
+                settled: Some(settled),
+                ..body
+            },
+            None => body,
         }
     }
 }
@@ -118,7 +135,7 @@ impl Problem {
             detail: detail.into(),
             mend: None,
             retry_after_ms: None,
-            turn: None,
+            about: None,
         }
     }
 
@@ -155,11 +172,11 @@ impl Problem {
     pub(crate) fn of_turn(turn: TurnId, failed: &Failed) -> Self {
         Self {
             retry_after_ms: failed.retry_after_ms,
-            turn: Some(FailedTurn {
+            about: Some(Box::new(About::Turn(FailedTurn {
                 turn,
                 visible_output: failed.visible_output,
                 tool_effects: failed.tool_effects,
-            }),
+            }))),
             ..Self::of_kind(failed.kind, failed.message.clone())
         }
     }
@@ -210,6 +227,21 @@ impl From<PoolError> for Problem {
         let problem = match &error {
             PoolError::UnknownSession(_) => {
                 Self::refused(StatusCode::NOT_FOUND, "unknown-session", error.to_string())
+            }
+            PoolError::UnknownPermission { .. } => Self::refused(
+                StatusCode::NOT_FOUND,
+                "unknown-permission",
+                error.to_string(),
+            ),
+            PoolError::Settled(settled) => {
+                let word = "permission-settled";
+                let mut settled = (**settled).clone();
+                // It is between the pool and the container.
+                settled.ticket = None;
+                Self {
+                    about: Some(Box::new(About::Permission(settled))),
+                    ..Self::refused(StatusCode::CONFLICT, word, error.to_string())
+                }
             }
             PoolError::Exhausted { .. }
             | PoolError::Unavailable { .. }

@@ -14,7 +14,7 @@ use utoipa_axum::routes;
 use super::auth::{Gate, guard};
 use super::problem::Problem;
 use super::state::AppState;
-use super::{events, health, mcp_token, openapi, pool, sessions, turns};
+use super::{events, health, mcp_token, openapi, permissions, pool, sessions, turns};
 use crate::traces;
 
 /// The described routes. Handlers and their descriptions stand together, so that neither is there
@@ -31,6 +31,8 @@ pub(crate) fn described() -> OpenApiRouter<AppState> {
         .routes(routes!(mcp_token::issue))
         .routes(routes!(turns::send))
         .routes(routes!(events::follow))
+        .routes(routes!(permissions::list))
+        .routes(routes!(permissions::answer))
         .routes(routes!(pool::snapshot, pool::resize))
         .routes(routes!(pool::drain))
         .routes(routes!(openapi::serve))

@@ -45,6 +45,7 @@ pub(crate) enum EventType {
     ToolUse,
     ToolResult,
     PermissionRequest,
+    PermissionResolved,
     Status,
     Gap,
     Completed,
@@ -80,7 +81,7 @@ pub(crate) struct ReplyEvent {
     from_block: Option<u64>,
     /// `text_delta`, `thinking_delta`: more text. `text`: a finished block. `completed`: the answer.
     text: Option<String>,
-    /// `tool_use`, `tool_result`, `permission_request`: which call.
+    /// `tool_use`, `tool_result`, `permission_request`, `permission_resolved`: which call.
     tool_use_id: Option<String>,
     /// `text`, `tool_use`, `tool_result` inside a subagent: its `Agent` call.
     parent_tool_use_id: Option<String>,
@@ -92,12 +93,20 @@ pub(crate) struct ReplyEvent {
     content: Option<serde_json::Value>,
     /// `tool_result`: the tool failed.
     is_error: Option<bool>,
-    /// `permission_request`: to be named in the answer.
+    /// `permission_request`, `permission_resolved`: to be named in the answer.
     request_id: Option<String>,
     /// `permission_request`: why it is asked.
     reason: Option<String>,
     /// `permission_request`: rules that would answer it for good.
     suggestions: Option<Vec<serde_json::Value>>,
+    /// `permission_request`: when the policy answers it, if nobody else does (Unix milliseconds).
+    expires_at: Option<u64>,
+    /// `permission_resolved`: how it ended.
+    outcome: Option<PermissionOutcome>,
+    /// `permission_resolved`: what the CLI was told; nothing when it asks no more.
+    behavior: Option<Behavior>,
+    /// `permission_resolved`: who ended it.
+    by: Option<SettledBy>,
     /// `status`: what it is about.
     status: Option<String>,
     /// `status`: the CLI's own fields.
@@ -214,6 +223,112 @@ pub(crate) struct SessionInfo {
     last_heartbeat: Option<u64>,
     /// US dollars so far.
     cost_usd: f64,
+}
+
+/// How a permission request ended.
+#[derive(ToSchema)]
+#[schema(rename_all = "snake_case")]
+pub(crate) enum PermissionOutcome {
+    Allowed,
+    Denied,
+    /// It is no longer asked.
+    Withdrawn,
+    /// The policy answered it.
+    TimedOut,
+}
+
+/// What the CLI is told.
+#[derive(ToSchema)]
+#[schema(rename_all = "snake_case")]
+pub(crate) enum Behavior {
+    Allow,
+    Deny,
+}
+
+/// Who ended a permission request.
+#[derive(ToSchema)]
+#[schema(rename_all = "snake_case")]
+pub(crate) enum SettledBy {
+    /// Somebody who answered.
+    Caller,
+    /// `permissions.onTimeout`.
+    Policy,
+    /// The agent asks no more.
+    Claude,
+}
+
+/// A permission request that waits. Times are Unix milliseconds.
+#[derive(ToSchema)]
+#[schema(rename_all = "camelCase")]
+pub(crate) struct PendingPermission {
+    request_id: String,
+    turn: String,
+    /// Of its `permission_request` event.
+    seq: u64,
+    tool_use_id: String,
+    /// The tool.
+    name: String,
+    /// What it is to be called with; left out when it is large.
+    input: Option<serde_json::Value>,
+    /// Why it is asked.
+    reason: Option<String>,
+    /// Changes of the rules that `always` would make.
+    suggestions: Option<Vec<serde_json::Value>>,
+    /// Input or suggestions are too large to be listed; the event has them.
+    cut: Option<bool>,
+    asked_at: u64,
+    /// When the policy answers it.
+    expires_at: Option<u64>,
+}
+
+/// The permission requests of a session that wait.
+#[derive(ToSchema)]
+pub(crate) struct PermissionList {
+    session: String,
+    permissions: Vec<PendingPermission>,
+}
+
+/// An answer to a permission request.
+#[derive(ToSchema)]
+pub(crate) struct PermissionAnswer {
+    behavior: Behavior,
+    /// `allow`: with this input instead of the asked one.
+    input: Option<BTreeMap<String, serde_json::Value>>,
+    /// `allow`, to `AskUserQuestion`: from each question's text to the label or labels chosen, or a
+    /// text of one's own.
+    answers: Option<BTreeMap<String, serde_json::Value>>,
+    /// `allow`: all suggestions of the request hold for the rest of the session.
+    always: Option<bool>,
+    /// `deny`: what the model is told.
+    message: Option<String>,
+    /// `deny`: the turn ends, too.
+    interrupt: Option<bool>,
+}
+
+/// What became of a permission request.
+#[derive(ToSchema)]
+#[schema(rename_all = "camelCase")]
+pub(crate) struct SettledPermission {
+    request_id: String,
+    outcome: PermissionOutcome,
+    /// What the CLI was told; nothing when it asks no more.
+    behavior: Option<Behavior>,
+    by: SettledBy,
+    /// Unix milliseconds.
+    at: u64,
+}
+
+/// An answer that was taken.
+#[derive(ToSchema)]
+#[schema(rename_all = "camelCase")]
+pub(crate) struct AnsweredPermission {
+    session: String,
+    request_id: String,
+    outcome: PermissionOutcome,
+    behavior: Option<Behavior>,
+    by: SettledBy,
+    /// Unix milliseconds.
+    at: u64,
 }
 
 /// How many containers there are, by state.

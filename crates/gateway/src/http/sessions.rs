@@ -51,6 +51,8 @@ pub(crate) struct Links {
     events: String,
     /// End its running turn.
     interrupt: String,
+    /// What it asks before it acts.
+    permissions: String,
 }
 
 impl Links {
@@ -61,6 +63,7 @@ impl Links {
             turns: format!("{this}/turns"),
             events: format!("{this}/events"),
             interrupt: format!("{this}/interrupt"),
+            permissions: format!("{this}/permissions"),
             this,
         }
     }

@@ -5,8 +5,9 @@ use std::time::Duration;
 
 use tokio::process::Command;
 
+use crate::asking::{Session, ending, touch};
 use crate::gateway::{Gateway, Setup};
-use crate::parts::PATIENCE;
+use crate::parts::{PATIENCE, ccpool};
 
 /// The shell block that follows `<!-- run: NAME -->` in a file of the repository.
 fn block(file: &str, name: &str) -> String {
@@ -22,8 +23,12 @@ fn block(file: &str, name: &str) -> String {
 async fn sh(gateway: &Gateway, script: &str) -> String {
     // What a user has by default is elsewhere in a test: Redis and the gateway's port.
     let here = format!(
-        "redis-cli() {{ command redis-cli -s '{}' \"$@\"; }}\n",
-        gateway.redis_socket()
+        "redis-cli() {{ command redis-cli -s '{}' \"$@\"; }}\n\
+         ccpool() {{ CCPOOL_CONFIG='{}' CCPOOL_HTTP__LISTEN='{}' '{}' \"$@\"; }}\n",
+        gateway.redis_socket(),
+        gateway.dir.config().display(),
+        gateway.address(),
+        ccpool().display()
     );
     let script = script.replace("http://127.0.0.1:18789", &gateway.base);
     let run = Command::new("bash")
@@ -105,4 +110,29 @@ async fn until_answered(gateway: &Gateway, turn: &str) {
     tokio::time::timeout(PATIENCE, answered)
         .await
         .expect("the turn ends");
+}
+
+#[tokio::test]
+async fn requests_are_answered_as_the_page_says() {
+    let gateway = Gateway::start(Setup::default()).await;
+    let session = Session::claim(&gateway, "demo").await;
+    let by = async |name: &str| {
+        let (stream, asked) = session.asked(&touch("made")).await;
+        let said = sh(&gateway, &block("docs/permissions.md", name)).await;
+        let request = asked["requestId"].as_str().expect("a request");
+        assert!(
+            said.contains(request) && said.contains("touch made"),
+            "{said}"
+        );
+        let (ending, _) = ending(stream).await;
+        (said, ending["text"].clone())
+    };
+    let (said, _) = by("permissions by curl").await;
+    assert!(said.contains("\"outcome\":\"allowed\""), "{said}");
+    let (said, text) = by("permissions by command").await;
+    assert!(said.contains("is denied"), "{said}");
+    assert_eq!(text, "The tool said: write the tests first");
+    let (_, text) = by("permissions by redis-cli").await;
+    assert!(!text.to_string().contains("denied"), "{text}");
+    gateway.stop().await;
 }

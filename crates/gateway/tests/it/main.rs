@@ -1,6 +1,7 @@
 //! The gateway as a process, on real parts: Redis, the wrapper, `claude`. Only the model is a
 //! stand-in.
 
+mod asking;
 mod bad_input;
 mod claude_killed;
 mod cli;
@@ -18,6 +19,10 @@ mod ledger;
 mod metrics;
 mod network;
 mod parts;
+mod permission_commands;
+mod permission_lives;
+mod permission_rules;
+mod permissions;
 mod proc;
 mod redis;
 mod redis_lost;

@@ -16,6 +16,7 @@ use super::settings::{
     Resources, Telemetry, Timeouts,
 };
 use super::units::Text;
+use crate::ask_rules;
 
 /// A merged configuration that has not been checked, and what checking it takes.
 pub(crate) struct Candidate<'a> {
@@ -71,6 +72,15 @@ impl TryFrom<Candidate<'_>> for Config {
             image_build: check.image_build(&raw.image_build),
             tools: check.tools(&raw.tools),
         };
+        if !config.permissions.ask.is_empty()
+            && let Some(at) = ask_rules::hidden_by(&config.claude.extra_args)
+        {
+            let what =
+                "gives settings that are no JSON object, so `permissions.ask` cannot join them";
+            let mend = "write them here as JSON, or put the ask rules into that file";
+            let path = KeyPath::of("claude.extraArgs").index(at);
+            check.complain(&path, Complaint::new(what, mend));
+        }
         ConfigErrors::check(check.problems).map(|()| config)
     }
 }

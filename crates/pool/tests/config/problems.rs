@@ -127,6 +127,21 @@ fn more_warm_than_total_is_said_where_it_was_written() {
     assert_eq!(yaml("pool: {minWarm: 10}").config().pool.min_warm, 10);
 }
 
+/// The CLI would read the file alone, and ask about nothing.
+#[test]
+fn settings_in_a_file_do_not_push_ask_rules_aside_in_silence() {
+    let arguments = "claude: {extraArgs: [--settings, /etc/x.json]}\n";
+    let said = said(&yaml(&format!(
+        "{arguments}permissions: {{ask: [WebFetch]}}\n"
+    )));
+    assert_eq!(said.len(), 1, "{said:?}");
+    assert!(
+        said[0].starts_with("1 claude.extraArgs[1] | ") && said[0].contains("permissions.ask"),
+        "{said:?}"
+    );
+    assert!(yaml(arguments).load().is_ok());
+}
+
 #[test]
 fn listening_to_the_world_takes_a_token() {
     let open = yaml("http:\n  listen: 0.0.0.0:18789\n");

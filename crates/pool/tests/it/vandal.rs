@@ -1,8 +1,9 @@
 //! A container that spoils the keys it may write: nobody else suffers, and its place is freed.
 
-use ccpool::SessionId;
 use ccpool::runtime::Exit;
+use ccpool::{Answer, PoolError, RequestId, SessionId};
 use redis::AsyncCommands;
+use serde_json::json;
 
 use crate::support::{World, config, eventually};
 
@@ -52,6 +53,53 @@ async fn spoilt_keys_are_in_nobodys_way() {
     let session = SessionId::new("s1").unwrap();
     let prompt = ccpool::Prompt::text("hello");
     world.pool.send(&session, prompt).await.unwrap();
+}
+
+/// What it says that it asks is its own affair.
+#[tokio::test]
+async fn requests_that_a_container_makes_up_are_read_with_care() {
+    let mut world = World::new(config(1, 2)).await;
+    world.warm(1).await;
+    world.claim("s1").await;
+    let (keys, session) = (world.session_keys("s1"), SessionId::new("s1").unwrap());
+    let request =
+        |id: &str| json!({"requestId": id, "turn": "t1", "seq": 1, "name": "Bash", "askedAt": 1});
+    let settled = json!([{"requestId": "old", "outcome": "denied", "by": "caller", "at": 1}, 7]);
+    let long = format!("[{}{}]", " ".repeat(2 << 20), request("r1"));
+    let open = json!([request("r1"), request("a b"), null, {"requestId": "r2"}]).to_string();
+    for (open, listed) in [
+        (long.as_str(), 0),
+        ("{}", 0),
+        ("[[[", 0),
+        (open.as_str(), 1),
+    ] {
+        let fields = [
+            ("permissions", open),
+            ("permissionsSettled", &settled.to_string()),
+        ];
+        let () = world
+            .connection
+            .hset_multiple(&keys.state, &fields)
+            .await
+            .unwrap();
+        let pending = world.pool.permissions(&session).await.unwrap();
+        assert_eq!(pending.len(), listed);
+    }
+    let answer = async |request: &str| {
+        let request = RequestId::new(request).unwrap();
+        let answered = world.pool.answer(&session, &request, Answer::allow()).await;
+        answered.expect_err("nobody takes it")
+    };
+    // No wrapper is there that would take it.
+    let error = answer("r1").await;
+    assert!(matches!(error, PoolError::Unavailable { .. }), "{error:?}");
+    let error = answer("old").await;
+    assert!(matches!(error, PoolError::Settled(_)), "{error:?}");
+    let error = answer("r2").await;
+    assert!(
+        matches!(error, PoolError::UnknownPermission { .. }),
+        "{error:?}"
+    );
 }
 
 /// A number that is none, and one after which there is no other.

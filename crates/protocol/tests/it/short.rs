@@ -18,6 +18,9 @@ pub(crate) fn word(event: &ReplyEvent) -> String {
                 serde_json::to_value(status).unwrap().as_str().unwrap()
             )
         }
+        Event::PermissionResolved { outcome, .. } => {
+            format!("permission_resolved({})", outcome.as_str())
+        }
         Event::ToolUse { name, .. } => format!("tool_use({name})"),
         Event::ToolResult { is_error: true, .. } => "tool_result(error)".to_owned(),
         other => other.type_name().to_owned(),

@@ -1,7 +1,9 @@
-//! Whatever happens in whatever order, each prompt ends once.
+//! Whatever happens in whatever order, each prompt ends once, and so does each question.
 
 use std::collections::HashMap;
 
+use ccpool_protocol::RequestId;
+use ccpool_protocol::permission::Answer;
 use proptest::prelude::*;
 
 use super::*;
@@ -12,6 +14,10 @@ enum Move {
     Begin,
     Tool,
     Ask,
+    /// Somebody answers what is asked, whether it is or not.
+    Answer(bool),
+    /// The CLI asks no more.
+    Cancel,
     Finish,
     Interrupt,
     SetModel,
@@ -30,7 +36,9 @@ fn a_move() -> impl Strategy<Value = Move> {
             .prop_map(|(mode, named)| Move::Push(mode, named)),
         6 => Just(Move::Begin),
         2 => Just(Move::Tool),
-        1 => Just(Move::Ask),
+        4 => Just(Move::Ask),
+        1 => any::<bool>().prop_map(Move::Answer),
+        1 => Just(Move::Cancel),
         5 => Just(Move::Finish),
         2 => Just(Move::Interrupt),
         1 => Just(Move::SetModel),
@@ -50,9 +58,12 @@ proptest! {
     fn every_taken_prompt_ends_once(
         moves in proptest::collection::vec(a_move(), 0..60),
         turn_ms in prop_oneof![Just(None), Just(Some(2500))],
+        patience_ms in prop_oneof![Just(None), Just(Some(3000))],
+        outlive_turns in any::<bool>(),
         end in prop_oneof![3 => Just(Move::Finish), 1 => Just(Move::Stop)],
     ) {
-        let mut play = Play::new(1000, turn_ms);
+        let policy = Policy { patience_ms, outlive_turns, ..POLICY };
+        let mut play = Play::with(policy, 1000, turn_ms);
         for (i, step) in moves.into_iter().chain([end]).enumerate() {
             match step {
                 Move::Push(mode, true) => {
@@ -62,11 +73,19 @@ proptest! {
                 Move::Begin => play.begins(),
                 Move::Tool => play.calls_a_tool(),
                 Move::Ask => play.asks(),
+                Move::Answer(yes) => play.session(|session, now, out| {
+                    let answer = if yes { Answer::allow() } else { Answer::deny("no") };
+                    let request_id = RequestId::new("p").unwrap();
+                    let ticket = String::new();
+                    let control = Control::Answer { request_id, ticket, answer };
+                    session.control(control, now, out);
+                }),
+                Move::Cancel => play.cancels(),
                 Move::Finish => play.finishes(),
-                Move::Interrupt => play.session(|s, _, out| s.control(Control::Interrupt, out)),
+                Move::Interrupt => play.session(|s, now, out| s.control(Control::Interrupt, now, out)),
                 Move::SetModel => {
                     let model = "sonnet".to_owned();
-                    play.session(|s, _, out| s.control(Control::SetModel { model }, out));
+                    play.session(|s, now, out| s.control(Control::SetModel { model }, now, out));
                 }
                 Move::Hang => play.cli.iter_mut().for_each(|cli| cli.hangs = true),
                 Move::Wake => {
@@ -75,7 +94,12 @@ proptest! {
                 }
                 Move::Stubborn => play.cli.iter_mut().for_each(|cli| cli.stubborn = true),
                 Move::BadStart => play.bad_start = true,
-                Move::Exit(code) => play.exits(code),
+                Move::Exit(code) => {
+                    let was_there = play.cli.is_some();
+                    play.exits(code);
+                    let asks = play.service.session.is_asking();
+                    prop_assert!(!(was_there && asks), "a process that is gone asks");
+                }
                 Move::Wait(ms) => play.waits(ms),
                 Move::Stop => play.session(|session, now, out| session.stop(now, out)),
             }
@@ -90,6 +114,14 @@ proptest! {
         }
         prop_assert!(!play.service.is_running());
         prop_assert!(play.gave_up.is_some() == play.cli.is_none());
+
+        // What a background task asks without a limit may wait for ever.
+        if patience_ms.is_some() || !outlive_turns {
+            prop_assert_eq!(play.said("permission_asked"), play.said("permission_resolved"));
+            prop_assert!(!play.service.session.is_asking());
+        }
+        let answers = play.written.iter().filter(|line| line["response"]["request_id"] == "p");
+        prop_assert!(answers.count() <= play.said("permission_asked"));
 
         let endings = play.endings();
         for turn in play.taken.iter().filter_map(|(_, turn)| turn.as_deref()) {

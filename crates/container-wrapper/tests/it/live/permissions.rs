@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use ccpool_protocol::boot::Boot;
 use ccpool_protocol::event::Event;
+use ccpool_protocol::permission::{Behavior, PendingPermission, SettledPermission, listed};
 use ccpool_protocol::state::field;
 use serde_json::{Value, json};
 
@@ -45,7 +46,7 @@ async fn t09a_perm_allow_bash() {
         .await;
     let ending = play.rig.ending("t1").await;
     assert!(made(&play, "made"), "{ending}");
-    insta::assert_snapshot!(play.finish().await, @r#"t1: started tool_use(Bash) permission_request tool_result text_delta text completed "So be it.""#);
+    insta::assert_snapshot!(play.finish().await, @r#"t1: started tool_use(Bash) permission_request permission_resolved(allowed) tool_result text_delta text completed "So be it.""#);
 }
 
 #[tokio::test]
@@ -53,7 +54,7 @@ async fn t09b_perm_allow_without_the_input() {
     let mut play = Play::with(asking).await;
     answered(&mut play, "t1", touch("made"), json!({"behavior": "allow"})).await;
     assert!(made(&play, "made"));
-    insta::assert_snapshot!(play.finish().await, @r#"t1: started tool_use(Bash) permission_request tool_result text_delta text completed "So be it.""#);
+    insta::assert_snapshot!(play.finish().await, @r#"t1: started tool_use(Bash) permission_request permission_resolved(allowed) tool_result text_delta text completed "So be it.""#);
 }
 
 #[tokio::test]
@@ -62,7 +63,7 @@ async fn t09c_perm_allow_changed_input() {
     let other = json!({"behavior": "allow", "updatedInput": {"command": "touch other"}});
     answered(&mut play, "t1", touch("made"), other).await;
     assert_eq!((made(&play, "made"), made(&play, "other")), (false, true));
-    insta::assert_snapshot!(play.finish().await, @r#"t1: started tool_use(Bash) permission_request tool_result text_delta text completed "So be it.""#);
+    insta::assert_snapshot!(play.finish().await, @r#"t1: started tool_use(Bash) permission_request permission_resolved(allowed) tool_result text_delta text completed "So be it.""#);
 }
 
 #[tokio::test]
@@ -77,7 +78,7 @@ async fn t09d_perm_deny() {
             .to_string()
             .contains("not on a Friday")
     );
-    insta::assert_snapshot!(play.finish().await, @r#"t1: started tool_use(Bash) permission_request tool_result(error) text_delta text completed "So be it.""#);
+    insta::assert_snapshot!(play.finish().await, @r#"t1: started tool_use(Bash) permission_request permission_resolved(denied) tool_result(error) text_delta text completed "So be it.""#);
 }
 
 /// Nothing was said and nothing was done: the turn may be tried elsewhere.
@@ -87,7 +88,7 @@ async fn t09e_perm_deny_interrupt() {
     let stop = json!({"behavior": "deny", "message": "stop", "interrupt": true});
     answered(&mut play, "t1", touch("made"), stop).await;
     assert!(!made(&play, "made"));
-    insta::assert_snapshot!(play.finish().await, @"t1: started tool_use(Bash) permission_request tool_result(error) failed(interrupted)");
+    insta::assert_snapshot!(play.finish().await, @"t1: started tool_use(Bash) permission_request permission_resolved(denied) tool_result(error) failed(interrupted)");
 }
 
 #[tokio::test]
@@ -115,7 +116,7 @@ async fn t09f_perm_allow_always_suggestion() {
     play.acted("t2", touch("made")).await;
     assert!(made(&play, "made"));
     insta::assert_snapshot!(play.finish().await, @r#"
-    t1: started tool_use(Bash) permission_request tool_result text_delta text completed "So be it."
+    t1: started tool_use(Bash) permission_request permission_resolved(allowed) tool_result text_delta text completed "So be it."
     t2: started tool_use(Bash) tool_result text_delta text completed "So be it."
     "#);
 }
@@ -132,7 +133,7 @@ async fn t09h_perm_malformed_response() {
     )
     .await;
     assert!(!made(&play, "made"));
-    insta::assert_snapshot!(play.finish().await, @r#"t1: started tool_use(Bash) permission_request tool_result(error) text_delta text completed "So be it.""#);
+    insta::assert_snapshot!(play.finish().await, @r#"t1: started tool_use(Bash) permission_request permission_resolved(denied) tool_result(error) text_delta text completed "So be it.""#);
 }
 
 /// An answer to a question that nobody asked changes nothing, and one that comes twice neither.
@@ -152,7 +153,7 @@ async fn t10h_answers_to_no_open_request() {
         .await;
     play.rig.ending("t1").await;
     assert!(made(&play, "made"));
-    insta::assert_snapshot!(play.finish().await, @r#"t1: started tool_use(Bash) permission_request tool_result text_delta text completed "So be it.""#);
+    insta::assert_snapshot!(play.finish().await, @r#"t1: started tool_use(Bash) permission_request permission_resolved(allowed) tool_result text_delta text completed "So be it.""#);
 }
 
 /// Two tools that both ask: each answer goes to its own question.
@@ -212,7 +213,7 @@ async fn t09i_ask_user_question() {
         text.contains("Which colour?") && text.contains("Blue"),
         "{text}"
     );
-    insta::assert_snapshot!(play.finish().await, @r#"t1: started tool_use(AskUserQuestion) permission_request tool_result text_delta text completed "The answer is here: Your questions have been answered: \"Whic""#);
+    insta::assert_snapshot!(play.finish().await, @r#"t1: started tool_use(AskUserQuestion) permission_request permission_resolved(allowed) tool_result text_delta text completed "The answer is here: Your questions have been answered: \"Whic""#);
 }
 
 #[tokio::test]
@@ -224,7 +225,7 @@ async fn t09j_ask_user_question_deny() {
         ending["text"].as_str().unwrap().contains("I will not say"),
         "{ending}"
     );
-    insta::assert_snapshot!(play.finish().await, @r#"t1: started tool_use(AskUserQuestion) permission_request tool_result(error) text_delta text completed "The answer is here: I will not say""#);
+    insta::assert_snapshot!(play.finish().await, @r#"t1: started tool_use(AskUserQuestion) permission_request permission_resolved(denied) tool_result(error) text_delta text completed "The answer is here: I will not say""#);
 }
 
 /// A question to a person is one, also where nothing else is asked about.
@@ -240,7 +241,7 @@ async fn t10f_a_question_without_permissions() {
     assert!(ending["text"].as_str().unwrap().contains("Red"), "{ending}");
     insta::assert_snapshot!(play.finish().await, @r#"
     t1: started tool_use(Bash) tool_result text_delta text completed "So be it."
-    t2: started tool_use(AskUserQuestion) permission_request tool_result text_delta text completed "The answer is here: Your questions have been answered: \"Whic"
+    t2: started tool_use(AskUserQuestion) permission_request permission_resolved(allowed) tool_result text_delta text completed "The answer is here: Your questions have been answered: \"Whic"
     "#);
 }
 
@@ -254,7 +255,7 @@ async fn t09m_write() {
     ]);
     answered(&mut play, "t1", scene, json!({"behavior": "allow"})).await;
     assert_eq!(std::fs::read_to_string(&file).unwrap(), "heron\n");
-    insta::assert_snapshot!(play.finish().await, @r#"t1: started tool_use(Write) permission_request tool_result text_delta text completed "Written.""#);
+    insta::assert_snapshot!(play.finish().await, @r#"t1: started tool_use(Write) permission_request permission_resolved(allowed) tool_result text_delta text completed "Written.""#);
 }
 
 #[tokio::test]
@@ -268,7 +269,7 @@ async fn t09n_write_outside_cwd() {
     let no = json!({"behavior": "deny", "message": "stay inside"});
     answered(&mut play, "t1", scene, no).await;
     assert!(!file.exists());
-    insta::assert_snapshot!(play.finish().await, @r#"t1: started tool_use(Write) permission_request tool_result(error) text_delta text completed "Not written.""#);
+    insta::assert_snapshot!(play.finish().await, @r#"t1: started tool_use(Write) permission_request permission_resolved(denied) tool_result(error) text_delta text completed "Not written.""#);
 }
 
 #[tokio::test]
@@ -284,7 +285,7 @@ async fn t09p_plan_exit() {
     ]);
     let allow = json!({"behavior": "allow", "updatedInput": {"plan": "1. Do it."}});
     answered(&mut play, "t1", scene, allow).await;
-    insta::assert_snapshot!(play.finish().await, @r#"t1: started tool_use(ExitPlanMode) permission_request tool_result text_delta text completed "The plan stands.""#);
+    insta::assert_snapshot!(play.finish().await, @r#"t1: started tool_use(ExitPlanMode) permission_request permission_resolved(allowed) tool_result text_delta text completed "The plan stands.""#);
 }
 
 #[tokio::test]
@@ -298,7 +299,7 @@ async fn t10a_interrupt_while_permission_pending() {
     play.said("t2", "[[script:hello]]").await;
     assert!(!made(&play, "made"));
     insta::assert_snapshot!(play.finish().await, @r#"
-    t1: started tool_use(Bash) permission_request status(permission_withdrawn) tool_result(error) failed(interrupted)
+    t1: started tool_use(Bash) permission_request status(permission_withdrawn) permission_resolved(withdrawn) tool_result(error) failed(interrupted)
     t2: started text_delta text completed "Hello from the scripted model."
     "#);
 }
@@ -317,7 +318,7 @@ async fn a_question_is_no_stall() {
     tokio::time::sleep(Duration::from_millis(1500)).await;
     play.permit(&asked, json!({"behavior": "allow"})).await;
     play.rig.ending("t1").await;
-    insta::assert_snapshot!(play.finish().await, @r#"t1: started tool_use(Bash) permission_request tool_result text_delta text completed "So be it.""#);
+    insta::assert_snapshot!(play.finish().await, @r#"t1: started tool_use(Bash) permission_request permission_resolved(allowed) tool_result text_delta text completed "So be it.""#);
 }
 
 /// Refused without a question, and said so.
@@ -372,7 +373,7 @@ async fn a_denied_tool_has_not_acted() {
     scene[1] = json!({"error": 400});
     let no = json!({"behavior": "deny", "message": "no"});
     answered(&mut play, "t1", scene, no).await;
-    insta::assert_snapshot!(play.finish().await, @"t1: started tool_use(Bash) permission_request tool_result(error) failed(invalid_request)");
+    insta::assert_snapshot!(play.finish().await, @"t1: started tool_use(Bash) permission_request permission_resolved(denied) tool_result(error) failed(invalid_request)");
 }
 
 /// It was allowed to run, and what it did before it failed is done.
@@ -385,7 +386,7 @@ async fn a_permitted_tool_that_fails_has_acted() {
     ]);
     answered(&mut play, "t1", scene, json!({"behavior": "allow"})).await;
     assert!(made(&play, "made"));
-    insta::assert_snapshot!(play.finish().await, @"t1: started tool_use(Bash) permission_request tool_result(error) failed(invalid_request, acted)");
+    insta::assert_snapshot!(play.finish().await, @"t1: started tool_use(Bash) permission_request permission_resolved(allowed) tool_result(error) failed(invalid_request, acted)");
 }
 
 #[tokio::test]
@@ -409,5 +410,69 @@ async fn a_permitted_tool_that_is_interrupted_has_acted() {
     .await;
     play.rig.control("interrupt").await;
     play.rig.ending("t1").await;
-    insta::assert_snapshot!(play.finish().await, @"t1: started tool_use(Bash) permission_request tool_result(error) failed(interrupted, acted)");
+    insta::assert_snapshot!(play.finish().await, @"t1: started tool_use(Bash) permission_request permission_resolved(allowed) tool_result(error) failed(interrupted, acted)");
+}
+
+/// Nobody answers: the policy does, and the state says so.
+#[tokio::test]
+async fn the_policy_answers_in_time() {
+    for (on_timeout, made_it) in [(Behavior::Deny, false), (Behavior::Allow, true)] {
+        let mut play = Play::with(|boot| {
+            asking(boot);
+            boot.permission_ms = Some(300);
+            boot.on_permission_timeout = on_timeout;
+        })
+        .await;
+        play.acted("t1", touch("made")).await;
+        assert_eq!(made(&play, "made"), made_it);
+        let settled = play.rig.state(field::PERMISSIONS_SETTLED).await.unwrap();
+        let settled = listed::<SettledPermission>(&settled);
+        assert_eq!(settled.len(), 1);
+        assert_eq!(settled[0].behavior, Some(on_timeout));
+        let open = play.rig.state(field::PERMISSIONS).await;
+        assert_eq!(open.as_deref(), Some(""));
+        let told = play.asked_model();
+        let told = json!(told.messages()).to_string();
+        assert_eq!(told.contains("nobody answered within 300 ms"), !made_it);
+        let words = play.finish().await;
+        assert!(
+            words.contains("permission_request permission_resolved(timed_out) "),
+            "{words}"
+        );
+    }
+}
+
+/// The state lists what waits, whoever looks.
+#[tokio::test]
+async fn the_state_lists_what_waits() {
+    let mut play = Play::with(|boot| {
+        asking(boot);
+        boot.permission_ms = Some(60_000);
+    })
+    .await;
+    play.act("t1", touch("made")).await;
+    let asked = play.asked(1).await;
+    let open = play.rig.state(field::PERMISSIONS).await.unwrap();
+    let open = listed::<PendingPermission>(&open);
+    let named = open[0].request_id.as_str();
+    assert_eq!((open.len(), json!(named)), (1, asked["request_id"].clone()));
+    assert_eq!(open[0].input.as_ref().unwrap(), &asked["request"]["input"]);
+    let event = play.transcript().await;
+    let event = event.of("t1").find_map(|event| match &event.event {
+        Event::PermissionRequest { expires_at, .. } => Some((event.seq, *expires_at)),
+        _ => None,
+    });
+    assert_eq!(event, Some((open[0].seq, open[0].expires_at)));
+    let no = json!({"type": "answer", "requestId": named, "ticket": "x",
+        "answer": {"behavior": "deny", "message": "no"}});
+    play.rig.control(&no.to_string()).await;
+    play.rig.ending("t1").await;
+    let settled = play.rig.state(field::PERMISSIONS_SETTLED).await.unwrap();
+    let settled = listed::<SettledPermission>(&settled);
+    assert_eq!(settled[0].ticket.as_deref(), Some("x"));
+    assert_eq!(
+        play.rig.state(field::PERMISSIONS).await.as_deref(),
+        Some("")
+    );
+    play.finish().await;
 }

@@ -230,8 +230,14 @@ fn check_order(events: &[&ReplyEvent]) {
     let ending = events.iter().position(|event| event.event.is_terminal());
     let behind = events.get(ending.unwrap() + 1..).unwrap();
     // What is heard between turns is counted to the one before, and a subagent may go on.
-    let is_aside =
-        |event: &&ReplyEvent| matches!(event.event, Event::Status { .. }) || is_inside(event);
+    let is_aside = |event: &&ReplyEvent| {
+        matches!(
+            event.event,
+            Event::Status { .. }
+                | Event::PermissionRequest { .. }
+                | Event::PermissionResolved { .. }
+        ) || is_inside(event)
+    };
     assert!(behind.iter().all(is_aside), "after the ending: {behind:?}");
 }
 

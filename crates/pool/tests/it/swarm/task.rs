@@ -1,6 +1,7 @@
 //! What a gateway has set going, as far as it has come. The order is that of the pool's actions.
 
 use ccpool::protocol::boot::{Boot, ClaudeSpawn};
+use ccpool::protocol::permission::Behavior;
 use ccpool::protocol::record::{ContainerState, field};
 use ccpool::runtime::{Launch, Runtime};
 use ccpool::standing::Fence;
@@ -148,6 +149,8 @@ pub(crate) fn launch(container: &ContainerId) -> Launch {
             heartbeat_ms: 1000,
             stall_ms: 60_000,
             turn_ms: None,
+            permission_ms: None,
+            on_permission_timeout: Behavior::Deny,
             follow_stdin: true,
             claude,
         },
