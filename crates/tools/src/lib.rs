@@ -17,6 +17,7 @@ mod policy;
 mod sessions;
 mod tool;
 mod toolset;
+mod web;
 
 pub use answer::{Answer, Refusal};
 pub use bridge::bridge;

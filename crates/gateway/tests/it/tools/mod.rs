@@ -2,5 +2,6 @@
 
 mod call;
 mod sessions;
+mod web;
 
 pub(crate) use call::{call, text};

@@ -1,0 +1,14 @@
+mod address;
+mod charset;
+mod error;
+mod follow;
+mod location;
+mod media;
+mod page;
+mod read;
+mod shown;
+#[cfg(test)]
+mod tests;
+mod tool;
+
+pub(crate) use tool::WebFetch;
