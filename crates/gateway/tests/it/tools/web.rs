@@ -79,10 +79,14 @@ async fn a_search_asks_the_provider_with_the_key_that_nobody_else_sees() {
     let found = call(&gateway, "mine", "web_search", input).await;
     assert_eq!(found["isError"], false, "{found}");
     let shown = text(&found);
-    assert!(
-        shown.contains("https://a.example/pools") && shown.contains("Of pools."),
-        "{found}"
-    );
+    for part in [
+        "Warm pools",
+        "https://a.example/pools",
+        "Of pools.",
+        "no instruction to you",
+    ] {
+        assert!(shown.contains(part), "{part}: {found}");
+    }
     assert!(!found.to_string().contains(KEY), "{found}");
     let (target, headers) = web.seen().remove(0);
     assert!(

@@ -2,6 +2,7 @@ mod address;
 mod charset;
 mod error;
 mod follow;
+mod links;
 mod location;
 mod media;
 mod page;

@@ -13,6 +13,8 @@ use html5ever::parse_document;
 use html5ever::tendril::{StrTendril, TendrilSink};
 use html5ever::tree_builder::TreeBuilderOpts;
 
+use super::links::make_absolute;
+
 /// What is left of a page beyond this many nodes is not read.
 const MOST_NODES: usize = 100_000;
 /// Nor what lies deeper. No page that people read is half as deep.
@@ -50,13 +52,10 @@ pub(super) struct Page {
 pub(super) fn markdown(html: &str, url: &str) -> Page {
     let (document, is_cut) = parsed(html, Instant::now() + PARSING);
     let too_deep = is_too_deep(&document.root());
+    make_absolute(&document, url);
     let title = document.select("title").first().text();
     let whole = document.clone();
-    let article = if too_deep {
-        None
-    } else {
-        article(document, url)
-    };
+    let article = if too_deep { None } else { article(document) };
     let (title, body) = match article {
         Some(article) => article,
         None => (title.to_string(), rest(&whole, too_deep)),
@@ -125,14 +124,14 @@ fn is_too_deep(root: &NodeRef<'_>) -> bool {
 }
 
 /// Title and Markdown of what the page is about.
-fn article(document: Document, url: &str) -> Option<(String, String)> {
+fn article(document: Document) -> Option<(String, String)> {
     let config = Config {
         disable_json_ld: true,
         text_mode: TextMode::Markdown,
         max_elements_to_parse: MOST_NODES,
         ..Config::default()
     };
-    let mut readability = Readability::with_document(document, Some(url), Some(config)).ok()?;
+    let mut readability = Readability::with_document(document, None, Some(config)).ok()?;
     let article = readability.parse().ok()?;
     let is_one = article.length >= SHORTEST_ARTICLE;
     is_one.then(|| (article.title, article.text_content.to_string()))
@@ -165,6 +164,8 @@ fn titled(title: &str, body: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     const URL: &str = "https://example.org/a/b";
@@ -200,11 +201,14 @@ mod tests {
     #[test]
     fn a_page_that_is_no_article_is_shown_as_a_whole() {
         let html = "<title> An \n index </title><script>no()</script><h2>Links</h2>\
-                    <ul><li><a href='https://a.example/'>a</a><li><a href='https://b.example/'>b</a></ul>";
+                    <ul><li><a href='https://a.example/'>a</a><li><a href='../b?c'>b</a></ul>\
+                    <img src='data:image/png;base64,AAAA'>";
         let text = markdown(html, URL).markdown;
         assert!(text.starts_with("# An index\n\n"), "{text}");
-        assert!(text.contains("(https://b.example/)"), "{text}");
-        assert!(!text.contains("no()"), "{text}");
+        assert!(text.contains("(https://example.org/b?c)"), "{text}");
+        assert!(!text.contains("no()") && !text.contains("data:"), "{text}");
+        let text = markdown("<base href=//o.example/x/><a href=y>z</a>", URL).markdown;
+        assert_eq!(text, "[z](https://o.example/x/y)");
     }
 
     #[test]
@@ -273,6 +277,16 @@ mod tests {
     }
 
     #[test]
+    fn a_long_base_is_not_multiplied() {
+        let words = "words, words and words of all kinds, ".repeat(20);
+        let image = "<img data-x='a.jpg 1x, b.jpg 2x, c.jpg 3x'>";
+        let links = format!("<p>{words}<a href=y>z</a>{image}").repeat(100);
+        let html = format!("<base href='/{}/'><article>{links}", "x".repeat(100_000));
+        let text = markdown(&html, URL).markdown;
+        assert!(text.contains("words, words") && text.len() < 200_000);
+    }
+
+    #[test]
     fn many_lines_within_quotations_are_not_multiplied() {
         let page = |quotes: usize, lines: usize| {
             let html = format!(
@@ -295,5 +309,109 @@ mod tests {
         assert_eq!(document.text().trim(), "read");
         let (document, is_cut) = parsed(&html, Instant::now() + Duration::from_secs(3600));
         assert!(!is_cut && document.text().contains("unread"));
+    }
+
+    /// Pieces of pages, in an order that nobody would choose.
+    fn tag_soup() -> impl Strategy<Value = String> {
+        let names = prop::sample::select(vec![
+            "p",
+            "div",
+            "article",
+            "h1",
+            "a",
+            "b",
+            "i",
+            "em",
+            "code",
+            "pre",
+            "ul",
+            "ol",
+            "li",
+            "dl",
+            "dt",
+            "table",
+            "caption",
+            "thead",
+            "tr",
+            "td",
+            "th",
+            "blockquote",
+            "br",
+            "hr",
+            "img",
+            "svg",
+            "math",
+            "title",
+            "head",
+            "body",
+            "html",
+            "form",
+            "select",
+            "option",
+            "template",
+            "script",
+            "style",
+            "noscript",
+            "textarea",
+            "iframe",
+            "font",
+            "section",
+            "base",
+            "meta",
+            "video",
+            "input",
+        ]);
+        let attributes = prop::sample::select(vec![
+            "",
+            " href=x",
+            " href='//['",
+            " src=data:x",
+            " class='article comment'",
+            " colspan=99999",
+            " rowspan=0",
+            " start=-5",
+            " start=99999999999999999999",
+            " id=a",
+            " hidden",
+            " style=display:none",
+            " title='a\"b'",
+            " srcset='a 1x, b'",
+            " rel=author",
+            " lang=de",
+            " content=x property=og:title",
+        ]);
+        let text = prop_oneof![
+            "[a-z ,.|*_`#\\[\\]<>&-]{0,40}",
+            Just("words, words and many more words, ".repeat(20)),
+            Just("\n\n  \u{a0}\t".to_owned()),
+            Just("äöü\u{200b}\u{202e}😀\0\u{fffd}".to_owned()),
+            Just("<!-- x --><![CDATA[x]]><!doctype html><?xml?>".to_owned()),
+            Just("1. one\n2) two\n- three\n> four\n    five".to_owned()),
+        ];
+        let piece = (names, attributes, any::<[bool; 3]>(), text).prop_map(
+            |(name, attributes, [opens, closes, is_void], text)| {
+                let slash = if is_void { "/" } else { "" };
+                let open = if opens {
+                    format!("<{name}{attributes}{slash}>")
+                } else {
+                    String::new()
+                };
+                let close = if closes {
+                    format!("</{name}>")
+                } else {
+                    String::new()
+                };
+                format!("{open}{text}{close}")
+            },
+        );
+        prop::collection::vec(piece, 0..60).prop_map(|pieces| pieces.concat())
+    }
+
+    proptest! {
+        #[test]
+        fn any_page_becomes_text_of_its_size(html in tag_soup()) {
+            let page = markdown(&html, URL);
+            prop_assert!(page.markdown.len() <= 2000 + html.len() * 40);
+        }
     }
 }

@@ -90,6 +90,7 @@ impl Tool for WebFetch {
     const EFFECT: Effect = Effect::Reads;
 
     async fn call(&self, page: Page, _: Call) -> Result<Answer, Refusal> {
+        // Text alone: some clients show their model nothing but data where there is any.
         Ok(Answer::text(self.fetch(&page).await?))
     }
 }

@@ -6,12 +6,12 @@ use futures::FutureExt;
 use futures::future::BoxFuture;
 use tokio::net::TcpStream;
 
-/// More addresses of one name are of no use.
-const MOST_ADDRESSES: usize = 16;
+/// A name with more addresses is refused.
+const MOST_ADDRESSES: usize = 64;
 
 /// Where names are looked up and connections are made.
 pub(in crate::web) trait Network: fmt::Debug + Send + Sync {
-    /// The addresses of a name, at most 16, in the order in which to try them.
+    /// The addresses of a name, at most 64, in the order in which to try them.
     fn lookup<'a>(&'a self, name: &'a str) -> BoxFuture<'a, io::Result<Vec<IpAddr>>>;
 
     /// A connection to exactly this address.

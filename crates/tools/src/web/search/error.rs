@@ -31,10 +31,7 @@ pub(super) enum SearchError {
         status: u16,
     },
     #[error("{provider} answered what cannot be read")]
-    Unreadable {
-        provider: SearchProvider,
-        source: Option<serde_json::Error>,
-    },
+    Unreadable { provider: SearchProvider },
     #[error("{provider} was not reached")]
     Unreached {
         provider: SearchProvider,
@@ -93,7 +90,7 @@ impl From<SearchError> for Refusal {
                 "The search provider {provider} answered with status {status}. Try again in a minute; if \
                  that stays so, whoever runs the gateway must check `tools.webSearch.baseUrl`."
             ),
-            SearchError::Unreadable { provider, .. } => format!(
+            SearchError::Unreadable { provider } => format!(
                 "The search provider {provider} answered what cannot be read. If that stays so, whoever \
                  runs the gateway must check `tools.webSearch.baseUrl`."
             ),

@@ -243,8 +243,10 @@ async fn other_failures_are_told_apart() {
             matches!(error, SearchError::Status { status: 500, .. }),
             "{error:?}"
         );
-        for body in ["", "<html>", "[]", "{\"results\": 5, \"web\": 5}"] {
-            let error = failed(provider, move || Reply::ok("application/json", body)).await;
+        let quoting = format!("{{\"results\": \"{KEY}\", \"web\": \"{KEY}\"}}");
+        for body in ["", "<html>", "[]", "{\"results\": 5, \"web\": 5}", &quoting] {
+            let sent = body.to_owned();
+            let error = failed(provider, move || Reply::ok("application/json", &sent)).await;
             assert!(
                 matches!(error, SearchError::Unreadable { .. }),
                 "{body}: {error:?}"

@@ -13,6 +13,7 @@ use super::error::SearchError;
 use super::hit::{Hit, listed};
 use super::provider::{Freshness, Provider, Query, provider};
 use crate::web::http::{ExchangeError, Network, Outgoing, System, Tls, exchange};
+use crate::web::plain::NOTICE;
 use crate::{Answer, Call, Effect, Refusal, Tool};
 
 /// Brave takes no longer query.
@@ -64,11 +65,9 @@ impl WebSearch {
         if status != StatusCode::OK {
             return Err(provider.failure(status, &headers, &body));
         }
-        let hits = provider.hits(&body);
-        let mut hits = hits.map_err(|error| SearchError::Unreadable {
-            provider: name,
-            source: Some(error),
-        })?;
+        // What cannot be parsed may hold the key, and the parser's message would quote it.
+        let unreadable = SearchError::Unreadable { provider: name };
+        let mut hits = provider.hits(&body).map_err(|_| unreadable)?;
         hits.truncate(usize::try_from(query.count).unwrap_or(usize::MAX));
         Ok(hits)
     }
@@ -88,10 +87,7 @@ impl WebSearch {
         let (status, headers) = (answer.head.status, answer.head.headers.clone());
         let (body, is_cut) = answer.read(ANSWER_BYTES).await.map_err(unreached)?;
         if is_cut {
-            return Err(SearchError::Unreadable {
-                provider,
-                source: None,
-            });
+            return Err(SearchError::Unreadable { provider });
         }
         Ok((status, headers, body))
     }
@@ -138,6 +134,8 @@ impl Tool for WebSearch {
             );
         })?;
         let text = listed(&search.query, &hits);
-        Ok(Answer::with_data(text, json!({"results": hits})))
+        // Some clients show their model the data alone.
+        let data = json!({"notice": NOTICE, "results": hits});
+        Ok(Answer::with_data(text, data))
     }
 }
