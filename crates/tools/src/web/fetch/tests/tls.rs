@@ -76,3 +76,23 @@ async fn no_redirect_leads_from_https_to_http() {
         "{error:?}"
     );
 }
+
+#[tokio::test]
+async fn who_is_trusted_is_up_to_this_host() {
+    let (_, _, server) = secure_world().await;
+    let names = Names::leading_to(server.address);
+    names.set("example.org", &[&[PUBLIC]]);
+    let config = configured(&[]).tools.web_fetch;
+    let tool = WebFetch::over(config, Arc::new(names), Tls::default());
+    // No host trusts a key that was made a moment ago; some trust nobody.
+    let error = refused(&tool, "https://example.org/").await;
+    let is_distrust = matches!(
+        error,
+        FetchError::Exchange {
+            source: ExchangeError::Tls(_) | ExchangeError::NoAuthorities,
+            ..
+        }
+    );
+    assert!(is_distrust, "{error:?}");
+    assert!(server.requests().is_empty());
+}
