@@ -59,7 +59,10 @@ impl From<PoolError> for Refusal {
                 "No container is free: {error}. Try again in {} s, or end a session.",
                 retry_after.as_secs().max(1)
             ),
-            PoolError::UnknownSession(_) | PoolError::InvalidRequest(_) => {
+            PoolError::UnknownSession(_)
+            | PoolError::UnknownPermission { .. }
+            | PoolError::Settled(_)
+            | PoolError::InvalidRequest(_) => {
                 format!("That cannot be done: {error}.")
             }
         };

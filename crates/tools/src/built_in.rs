@@ -7,6 +7,7 @@ use crate::GatewayTools;
 use crate::agents::AgentsList;
 use crate::config_get::ConfigGet;
 use crate::sessions::{SessionStatus, SessionsHistory, SessionsList, SessionsSend, SessionsSpawn};
+use crate::web::{WebFetch, WebSearch};
 
 pub(crate) fn add(tools: GatewayTools, pool: &Pool, config: &Config) -> GatewayTools {
     let sessions = &config.tools.sessions;
@@ -18,4 +19,6 @@ pub(crate) fn add(tools: GatewayTools, pool: &Pool, config: &Config) -> GatewayT
         .with(SessionsSpawn::new(pool, sessions.wait, sessions.max_depth))
         .with(AgentsList::new(config))
         .with(ConfigGet::new(config))
+        .with(WebFetch::new(config))
+        .with(WebSearch::new(config))
 }

@@ -20,6 +20,7 @@ mod running;
 mod sessions;
 mod tool;
 mod toolset;
+mod web;
 
 pub use answer::{Answer, Refusal};
 pub use bridge::bridge;

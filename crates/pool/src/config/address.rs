@@ -213,7 +213,7 @@ impl HttpUrl {
 
 impl FromValue for HttpUrl {
     fn from_value(value: &Value) -> Result<Self, Complaint> {
-        const FORMS: &str = "write http://host:port, as containers can reach it";
+        const FORMS: &str = "write http://host:port or https://host:port";
         let given = text(value).ok_or_else(|| Complaint::not_kind(value, "a URL", FORMS))?;
         let url = plain_url(given, FORMS)?;
         let has_host = url.host_str().is_some_and(|host| !host.is_empty());

@@ -83,6 +83,18 @@ choice!(
     }
 );
 
+choice!(
+    /// Who is asked by `web_search`.
+    SearchProvider {
+        /// Brave Search.
+        Brave = "brave",
+        /// An instance of SearXNG.
+        Searxng = "searxng",
+        /// Tavily.
+        Tavily = "tavily",
+    }
+);
+
 fn word<T>(
     value: &Value,
     words: &[&'static str],
@@ -136,7 +148,14 @@ impl FromValue for RedisAcl {
     }
 }
 
+impl FromValue for SearchProvider {
+    fn from_value(value: &Value) -> Result<Self, Complaint> {
+        word(value, Self::WORDS, Self::of)
+    }
+}
+
 schema!(RuntimeKind, { "type": "string", "enum": RuntimeKind::WORDS });
 schema!(PermissionMode, { "type": "string", "enum": PermissionMode::WORDS });
 schema!(OnTimeout, { "type": "string", "enum": OnTimeout::WORDS });
 schema!(RedisAcl, { "type": ["string", "boolean"], "enum": ["on", "off", true, false] });
+schema!(SearchProvider, { "type": "string", "enum": SearchProvider::WORDS });

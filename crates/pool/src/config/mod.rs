@@ -30,6 +30,7 @@ mod load;
 mod marks;
 mod names;
 mod nearest;
+mod network;
 mod overrides;
 mod problem;
 mod raw;
@@ -43,11 +44,12 @@ mod units;
 mod validate;
 
 pub use address::{DockerHost, HttpUrl, OtlpUrl, RedisTarget, RedisUrl};
-pub use choice::{OnTimeout, PermissionMode, RedisAcl, RuntimeKind};
+pub use choice::{OnTimeout, PermissionMode, RedisAcl, RuntimeKind, SearchProvider};
 pub use document::Form;
 pub use key_path::KeyPath;
 pub use load::{LoadOptions, Loaded, Sources};
 pub use names::{Bind, ImageRef, ModelRef, NotAModelRef};
+pub use network::Network;
 pub use overrides::Overrides;
 pub use problem::{ConfigErrors, Origin, Problem};
 pub use schema::{json_schema, key_paths};
@@ -56,5 +58,7 @@ pub use settings::{
     Agent, Claude, Config, Docker, Http, ImageBuild, ModelChain, Permissions, Pool, Redis,
     Resources, Telemetry, Timeouts,
 };
-pub use tools::{Cron, Messages, Node, SessionTools, ToolRules, Tools, WebFetch, WebSearch};
+pub use tools::{
+    Cron, Messages, Node, SearchEngine, SessionTools, ToolRules, Tools, WebFetch, WebSearch,
+};
 pub use units::NanoCpus;

@@ -1,6 +1,6 @@
 //! What is said about values that are wrong, and what is never said.
 
-use ccpool::config::Loaded;
+use ccpool::config::{Loaded, SearchEngine};
 
 use crate::place::{said, yaml};
 
@@ -165,6 +165,7 @@ fn secrets_are_never_shown() {
 http: {token: hunter2}
 claude: {env: {ANTHROPIC_API_KEY: hunter2}}
 docker: {env: {X: hunter2}}
+tools: {webSearch: {provider: brave, apiKey: hunter2}}
 ",
     );
     let Loaded { config, sources } = place.load().expect("a configuration");
@@ -172,6 +173,7 @@ docker: {env: {X: hunter2}}
     assert_eq!(shown["http"]["token"], "***");
     assert_eq!(shown["claude"]["env"]["ANTHROPIC_API_KEY"], "***");
     assert_eq!(shown["redis"]["url"], "redis://***@host");
+    assert_eq!(shown["tools"]["webSearch"]["apiKey"], "***");
     for text in [
         shown.to_string(),
         format!("{config:?}"),
@@ -186,6 +188,7 @@ http: {token: hunter2 hunter2}
 claude: {env: hunter2}
 docker: {env: [hunter2], gatewayUrl: 'http://u:hunter2@x', host: 'tcp://u:hunter2@x'}
 agents: {a: hunter2}
+tools: {webSearch: {apiKey: hunter2 hunter2, baseUrl: 'http://u:hunter2@x'}}
 ",
     )
     .var("CCPOOL_CLAUDE__ENV__A=B", "hunter2")
@@ -193,7 +196,7 @@ agents: {a: hunter2}
     .var("CCPOOL_MODEL", "hunter2")
     .flag("redis.url", "http://hunter2@x");
     let errors = wrong.load().expect_err("problems");
-    assert!(errors.problems().len() >= 11, "{errors}");
+    assert!(errors.problems().len() >= 13, "{errors}");
     for text in [
         errors.to_string(),
         format!("{errors:?}"),
@@ -202,4 +205,42 @@ agents: {a: hunter2}
     ] {
         assert!(!text.contains("hunter2"), "{text}");
     }
+}
+
+#[test]
+fn a_search_provider_is_told_what_it_lacks() {
+    for (provider, said) in [
+        (
+            "brave",
+            "tools.webSearch.apiKey | `tools.webSearch.apiKey` is missing, and `brave` needs it; set it \
+             to the key that the provider gave you (CCPOOL_TOOLS__WEBSEARCH__APIKEY)",
+        ),
+        (
+            "tavily",
+            "tools.webSearch.apiKey | `tools.webSearch.apiKey` is missing, and `tavily` needs it; set it \
+             to the key that the provider gave you (CCPOOL_TOOLS__WEBSEARCH__APIKEY)",
+        ),
+        (
+            "searxng",
+            "tools.webSearch.baseUrl | `tools.webSearch.baseUrl` is missing, and `searxng` needs it; set \
+             it to your instance, http://host:port",
+        ),
+    ] {
+        let problems = self::said(&yaml(&format!(
+            "tools: {{webSearch: {{provider: {provider}}}}}"
+        )));
+        assert_eq!(problems.len(), 1, "{problems:?}");
+        assert!(problems[0].ends_with(said), "{problems:?}");
+    }
+    let place = yaml("tools: {webSearch: {provider: searxng, baseUrl: 'http://s:8080/'}}");
+    let search = place
+        .load()
+        .expect("a configuration")
+        .config
+        .tools
+        .web_search;
+    assert!(
+        matches!(&search.engine, Some(SearchEngine::Searxng { base_url, api_key: None })
+            if base_url.as_str() == "http://s:8080")
+    );
 }

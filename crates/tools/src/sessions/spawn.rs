@@ -140,14 +140,11 @@ impl Drop for Ending {
 }
 
 fn no_room(error: PoolError) -> Refusal {
-    match &error {
-        PoolError::Exhausted { .. } => Refusal::new(format!(
+    if let PoolError::Exhausted { .. } = &error {
+        return Refusal::new(format!(
             "No child session could begin: {error}. End one that is not needed, or do the work \
              yourself."
-        )),
-        PoolError::Unavailable { .. }
-        | PoolError::UnknownSession(_)
-        | PoolError::InvalidRequest(_)
-        | PoolError::Internal(_) => error.into(),
+        ));
     }
+    error.into()
 }

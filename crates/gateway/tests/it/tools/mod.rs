@@ -6,5 +6,6 @@ mod pass;
 mod relay;
 mod restart;
 mod sessions;
+mod web;
 
 pub(crate) use call::{call, text};

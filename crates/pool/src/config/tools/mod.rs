@@ -21,7 +21,7 @@ pub(crate) use rules::RawAgentRules;
 pub use rules::ToolRules;
 pub use sessions::SessionTools;
 pub use web_fetch::WebFetch;
-pub use web_search::WebSearch;
+pub use web_search::{SearchEngine, WebSearch};
 
 use super::given::Given;
 use super::key_path::KeyPath;

@@ -1,0 +1,14 @@
+//! One request at a time over a connection of its own, to addresses that the caller chose.
+//!
+//! A client library would look names up by itself, keep connections, and follow redirects. Here the
+//! address that was checked must be the one that is connected to, so each step is made by hand.
+
+mod body;
+mod exchange;
+mod network;
+mod tls;
+
+pub(super) use body::unpacked;
+pub(super) use exchange::{ExchangeError, Incoming, Outgoing, exchange};
+pub(super) use network::{Network, System};
+pub(super) use tls::Tls;

@@ -1,0 +1,9 @@
+mod fetch;
+mod http;
+#[cfg(test)]
+mod loopback;
+mod plain;
+mod search;
+
+pub(crate) use fetch::WebFetch;
+pub(crate) use search::WebSearch;
