@@ -59,7 +59,7 @@ const HISTOGRAMS: [(&str, &[f64], &str); 8] = [
     ),
 ];
 
-const COUNTERS: [(&str, &str); 7] = [
+const COUNTERS: [(&str, &str); 8] = [
     ("ccpool_claim_misses_total", "Claims that had to wait"),
     ("ccpool_claims_total", "Claims"),
     ("ccpool_container_failures_total", "Containers that failed"),
