@@ -47,7 +47,9 @@ impl ToolsAddress {
                     });
                 }
                 let ip = host.unwrap_or(IpAddr::V4(Ipv4Addr::LOCALHOST));
-                Self::at(ip, config.http.listen.port(), main).await
+                // The one that was taken, where the configuration leaves the choice.
+                let port = main.map_or(config.http.listen.port(), |main| main.port());
+                Self::at(ip, port, main).await
             }
             RuntimeKind::Process => match main {
                 Some(main) if main.ip().is_unspecified() => Ok(Self::served_by_main(
@@ -153,10 +155,15 @@ mod tests {
         let same = ToolsAddress::choose(&config, main, host("127.0.0.3"))
             .await
             .unwrap();
-        assert_eq!(
-            same.url,
-            format!("http://127.0.0.3:{}/mcp", config.http.listen.port())
-        );
+        let port = config.http.listen.port();
+        assert_eq!(same.url, format!("http://127.0.0.3:{port}/mcp"));
+        // Also where the main one was left to choose.
+        drop(same);
+        config.http.listen.set_port(0);
+        let same = ToolsAddress::choose(&config, main, host("127.0.0.3"))
+            .await
+            .unwrap();
+        assert_eq!(same.url, format!("http://127.0.0.3:{port}/mcp"));
     }
 
     #[test]
