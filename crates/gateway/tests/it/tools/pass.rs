@@ -69,3 +69,33 @@ async fn a_person_acts_as_a_session_as_long_as_it_lives() {
     assert_eq!(ask(&gateway, token, "tools/list", json!({})).await.0, 401);
     gateway.stop().await;
 }
+
+#[tokio::test]
+async fn a_slow_tool_tells_that_it_is_under_way() {
+    let pool = json!({"minWarm": 2, "maxTotal": 4});
+    let gateway = Gateway::start(Setup::default().with("pool", pool)).await;
+    gateway.claim("one").await;
+    gateway.wait_warm(1).await;
+    gateway.claim("two").await;
+    let path = "/api/docker-cc/sessions/one/mcp-token";
+    let (status, issued) = gateway.post(path, &json!({"lastsSeconds": 60})).await;
+    assert_eq!(status, 201, "{issued}");
+    let token = issued["token"].as_str().expect("a token");
+    let arguments = json!({"session": "two", "prompt": "[[script:stall]]", "wait_seconds": 7});
+    let call = json!({
+        "name": "sessions_send",
+        "arguments": arguments,
+        "_meta": {"progressToken": "p1"},
+    });
+    let (status, told) = ask(&gateway, token, "tools/call", call).await;
+    assert_eq!(status, 200, "{told}");
+    let told = told.as_str().expect("a stream of events").to_owned();
+    let progress = told.find("notifications/progress");
+    let answer = told.find("has not answered within 7 s");
+    assert!(progress.is_some() && progress < answer, "{told}");
+    assert!(
+        told.contains("sessions_send is under way for 5 s"),
+        "{told}"
+    );
+    gateway.stop().await;
+}
