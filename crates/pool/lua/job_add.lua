@@ -1,0 +1,13 @@
+-- Writes down a job of an agent's.
+-- KEYS: 1 sorted set of jobs, 2 the agent's jobs, 3 the job
+-- ARGV: 1 job, 2 agent, 3 plan, 4 when it is due first, 5 the most jobs of the agent
+-- Returns: "ok" | "full"
+if redis.call('SCARD', KEYS[2]) >= tonumber(ARGV[5]) then
+  return 'full'
+end
+local t = redis.call('TIME')
+redis.call('HSET', KEYS[3], 'agent', ARGV[2], 'plan', ARGV[3], 'state', 'waiting', 'due', ARGV[4],
+  'runs', '0', 'createdAt', string.format('%.0f', t[1] * 1000 + math.floor(t[2] / 1000)))
+redis.call('SADD', KEYS[2], ARGV[1])
+redis.call('ZADD', KEYS[1], ARGV[4], ARGV[1])
+return 'ok'
