@@ -83,6 +83,16 @@ choice!(
     }
 );
 
+choice!(
+    /// What becomes of a run of a job that fell into a time when no gateway ran.
+    MissedRuns {
+        /// It is left out.
+        Skip = "skip",
+        /// It is carried out late, several as one.
+        Once = "once",
+    }
+);
+
 fn word<T>(
     value: &Value,
     words: &[&'static str],
@@ -136,7 +146,14 @@ impl FromValue for RedisAcl {
     }
 }
 
+impl FromValue for MissedRuns {
+    fn from_value(value: &Value) -> Result<Self, Complaint> {
+        word(value, Self::WORDS, Self::of)
+    }
+}
+
 schema!(RuntimeKind, { "type": "string", "enum": RuntimeKind::WORDS });
 schema!(PermissionMode, { "type": "string", "enum": PermissionMode::WORDS });
 schema!(OnTimeout, { "type": "string", "enum": OnTimeout::WORDS });
 schema!(RedisAcl, { "type": ["string", "boolean"], "enum": ["on", "off", true, false] });
+schema!(MissedRuns, { "type": "string", "enum": MissedRuns::WORDS });

@@ -43,7 +43,7 @@ mod units;
 mod validate;
 
 pub use address::{DockerHost, HttpUrl, OtlpUrl, RedisTarget, RedisUrl};
-pub use choice::{OnTimeout, PermissionMode, RedisAcl, RuntimeKind};
+pub use choice::{MissedRuns, OnTimeout, PermissionMode, RedisAcl, RuntimeKind};
 pub use document::Form;
 pub use key_path::KeyPath;
 pub use load::{LoadOptions, Loaded, Sources};
