@@ -117,3 +117,7 @@ async fn look(firing: Arc<Firing>) {
         }
     }
 }
+
+#[cfg(test)]
+#[path = "scheduler_tests.rs"]
+mod tests;
