@@ -103,7 +103,7 @@ pub struct LastRun {
 pub enum Added {
     /// It is written down.
     Added,
-    /// The agent has as many as it may.
+    /// The agent has as many as it may, and none of them is over.
     Full,
 }
 
@@ -149,7 +149,8 @@ pub trait Jobs: Send + Sync + fmt::Debug {
     /// Redis' time.
     async fn now(&self) -> Result<UnixMs, StoreError>;
 
-    /// Writes down a job, if its agent has fewer than `most`.
+    /// Writes down a job, if its agent has fewer than `most`. Where it has as many, the one that has
+    /// been over for longest makes room.
     async fn add(&self, job: &NewJob, most: usize) -> Result<Added, StoreError>;
 
     /// Forgets a job. False: the agent has none of that name.

@@ -80,6 +80,7 @@ impl Jobs for RedisJobs {
             .arg(&job.plan)
             .arg(job.due)
             .arg(most)
+            .arg(self.keys.cron_job_prefix())
             .invoke_async(&mut self.commands())
             .await?;
         match code.as_str() {

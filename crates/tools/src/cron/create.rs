@@ -100,7 +100,7 @@ impl Tool for CronCreate {
             Added::Added => {}
             Added::Full => {
                 return Err(Refusal::new(format!(
-                    "Your agent has {} jobs, and may not have more. Remove one with `cron_delete`; \
+                    "Your agent has {} jobs to come, and may not have more. Remove one with `cron_delete`; \
                      `cron_list` shows them.",
                     self.most
                 )));

@@ -46,7 +46,7 @@ pub(super) enum What {
 /// Tells when a job is due.
 #[derive(Debug, Clone)]
 pub(super) enum Clock {
-    Schedule(Schedule),
+    Schedule(Box<Schedule>),
     At(UnixMs),
 }
 
@@ -58,7 +58,7 @@ impl When {
             Self::Schedule {
                 expression,
                 time_zone,
-            } => Clock::Schedule(Schedule::parse(expression, time_zone)?),
+            } => Clock::Schedule(Box::new(Schedule::parse(expression, time_zone)?)),
             Self::At(at) => Clock::At(*at),
         })
     }

@@ -149,7 +149,12 @@ async fn a_job_is_made_carried_out_listed_and_removed() {
         let told = refused(&gateway, "mine", "cron_delete", json!({"id": id})).await;
         assert!(told.contains("no job"), "{told}");
     }
-    let left: Vec<String> = gateway.redis().await.keys("*pool:cron:*").await.expect("keys");
+    let left: Vec<String> = gateway
+        .redis()
+        .await
+        .keys("*pool:cron:*")
+        .await
+        .expect("keys");
     assert_eq!(left, Vec::<String>::new());
     gateway.stop().await;
 }

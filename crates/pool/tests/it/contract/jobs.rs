@@ -280,6 +280,46 @@ async fn an_agents_jobs_are_its_own_and_not_too_many() {
 }
 
 #[tokio::test]
+async fn a_job_that_is_over_makes_room() {
+    let server = Server::new().await;
+    let jobs = server.jobs(gateway(1));
+    let mut over = Vec::new();
+    for (number, keep) in [(1, 9 * HOUR), (2, 5 * HOUR)] {
+        add(&jobs, number, "a").await;
+        pass(&server, 2 * HOUR_MS).await;
+        let given = taken(&jobs, HOUR).await;
+        let how = Finished {
+            keep,
+            ..finished(None)
+        };
+        assert!(jobs.finish(&given.job.id, given.run, &how).await.unwrap());
+        over.push(given.job.id);
+    }
+    let (live, due) = add(&jobs, 3, "a").await;
+    let wish = |number| NewJob {
+        id: JobId::from_random(number),
+        agent: agent("a"),
+        plan: String::new(),
+        due,
+    };
+    let ids = async || {
+        let all = jobs.of_agent(&agent("a")).await.unwrap();
+        all.into_iter().map(|job| job.id).collect::<BTreeSet<_>>()
+    };
+    assert_eq!(jobs.add(&wish(4), 3).await.unwrap(), Added::Added);
+    let kept = [over[0].clone(), live.clone(), wish(4).id].into();
+    assert_eq!(ids().await, kept, "of two the one that would go first");
+    assert_eq!(jobs.add(&wish(5), 3).await.unwrap(), Added::Added);
+    assert_eq!(jobs.add(&wish(6), 3).await.unwrap(), Added::Full);
+    assert_eq!(ids().await, [live, wish(4).id, wish(5).id].into());
+    assert_eq!(
+        left(&server).await.len(),
+        5,
+        "the index, the agent's set, three jobs"
+    );
+}
+
+#[tokio::test]
 async fn a_job_can_be_removed_while_it_is_carried_out() {
     let server = Server::new().await;
     let jobs = server.jobs(gateway(1));
