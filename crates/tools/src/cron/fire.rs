@@ -15,7 +15,7 @@ use tokio_util::task::TaskTracker;
 
 use super::CronCreate;
 use super::due::{Verdict, judge};
-use super::plan::{Plan, What};
+use super::plan::{Clock, Plan, What};
 use super::post::Post;
 use crate::{Caller, Policy, Refusal, Tool};
 
@@ -60,19 +60,15 @@ impl Firing {
     pub(super) async fn carry_out(&self, taken: Taken) {
         let until = Instant::now() + self.lease();
         let (job, run) = (&taken.job, taken.run);
-        let plan: Result<Plan, _> = serde_json::from_str(&job.plan);
-        let Ok((plan, clock)) = plan
-            .map_err(|error| error.to_string())
-            .and_then(|plan| match plan.when.clock() {
-                Ok(clock) => Ok((plan, clock)),
-                Err(refusal) => Err(refusal.as_str().to_owned()),
-            })
-            .inspect_err(|error| tracing::warn!(job = %job.id, error, "a job cannot be read"))
-        else {
-            let later = u64::try_from(UNREADABLE.as_millis()).unwrap_or(u64::MAX);
-            let what = "not carried out: this gateway cannot read the job";
-            let next = Some(taken.now.saturating_add(later));
-            return self.finish(&job.id, run, false, what, next, until).await;
+        let (plan, clock) = match read(&job.plan) {
+            Ok(read) => read,
+            Err(error) => {
+                tracing::warn!(job = %job.id, error, "a job cannot be read");
+                let later = u64::try_from(UNREADABLE.as_millis()).unwrap_or(u64::MAX);
+                let what = "not carried out: this gateway cannot read the job";
+                let next = Some(taken.now.saturating_add(later));
+                return self.finish(&job.id, run, false, what, next, until).await;
+            }
         };
         let next = clock.next_run(run.due, taken.now);
         if let Verdict::Leave(why) = judge(run, taken.now, &self.config) {
@@ -238,6 +234,13 @@ impl Firing {
             tracing::debug!(%job, %error, "could not give a job back");
         }
     }
+}
+
+fn read(plan: &str) -> Result<(Plan, Clock), String> {
+    let plan: Plan = serde_json::from_str(plan).map_err(|error| error.to_string())?;
+    let clock = plan.when.clock();
+    let clock = clock.map_err(|refusal| refusal.as_str().to_owned())?;
+    Ok((plan, clock))
 }
 
 /// Names a run in all gateways: a prompt with this key is one prompt.

@@ -1,14 +1,15 @@
-//! Messages, on a real Redis. The channel is a stand-in, which tells what it heard and when it answers.
+//! On a real Redis, with containers that never boot. The channel is a stand-in, which tells what it heard
+//! and answers when it is told to.
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
 
 use async_trait::async_trait;
-use ccpool::config::{RedisTarget, ToolRules};
+use ccpool::config::RedisTarget;
 use ccpool::runtime::FakeRuntime;
-use ccpool::store::Job;
+use ccpool::store::{Added, Job, JobId, JobState, NewJob};
 use ccpool::{AgentId, EmbeddedRedis, PoolParts, RedisAddress, SessionId};
-use serde_json::json;
+use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::sync::Notify;
 
@@ -68,17 +69,14 @@ struct World {
 }
 
 impl World {
-    async fn new(deny: &[&str]) -> Self {
+    async fn new(change: impl FnOnce(&mut Config)) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let redis = EmbeddedRedis::start(dir.path()).await.unwrap();
         let mut config = Config::default();
         config.redis.url = RedisTarget::Embedded;
         config.data_dir = dir.path().to_owned();
         config.pool.min_warm = 0;
-        config.tools.rules = ToolRules {
-            deny: deny.iter().map(|name| (*name).to_owned()).collect(),
-            ..ToolRules::everything()
-        };
+        change(&mut config);
         let config = Arc::new(config);
         let parts = PoolParts {
             redis: RedisAddress::resolve(&config, Some(&redis.url()), None).unwrap(),
@@ -95,12 +93,17 @@ impl World {
         }
     }
 
-    /// Has a message sent a moment from now, by an agent that may.
+    /// Has a message sent a moment from now.
     async fn message(&self, channel: &Arc<Channel>) -> Result<(), Refusal> {
+        self.create(json!({"message": "tea", "channel": "team"}), channel)
+            .await
+    }
+
+    async fn create(&self, mut arguments: Value, channel: &Arc<Channel>) -> Result<(), Refusal> {
         let post: Arc<dyn Post> = Arc::clone(channel) as _;
         let tools = GatewayTools::empty().with(CronCreate::new(&self.pool, &self.config, post));
         let at = jiff::Timestamp::now() + jiff::SignedDuration::from_secs(2);
-        let arguments = json!({"at": at.to_string(), "message": "tea", "channel": "team"});
+        arguments["at"] = json!(at.to_string());
         let call = Call {
             caller: Caller {
                 session: SessionId::new("s1").unwrap(),
@@ -130,6 +133,10 @@ impl World {
     }
 }
 
+fn deny(tool: &str) -> impl FnOnce(&mut Config) {
+    |config| config.tools.rules.deny = vec![tool.to_owned()]
+}
+
 async fn until<T>(probe: impl AsyncFn() -> Option<T>) -> T {
     let mut look = tokio::time::interval(Duration::from_millis(10));
     let found = async {
@@ -147,7 +154,7 @@ async fn until<T>(probe: impl AsyncFn() -> Option<T>) -> T {
 
 #[tokio::test]
 async fn a_message_is_sent_once_by_many() {
-    let world = World::new(&[]).await;
+    let world = World::new(|_| {}).await;
     let channel = Arc::new(Channel::default());
     let schedulers: Vec<Scheduler> = (0..4).map(|_| world.schedule(&channel)).collect();
     world.message(&channel).await.unwrap();
@@ -161,7 +168,7 @@ async fn a_message_is_sent_once_by_many() {
 
 #[tokio::test]
 async fn a_channel_that_refuses_is_told_of() {
-    let world = World::new(&[]).await;
+    let world = World::new(|_| {}).await;
     let channel = Arc::new(Channel {
         refuses: true,
         ..Channel::default()
@@ -175,7 +182,7 @@ async fn a_channel_that_refuses_is_told_of() {
 
 #[tokio::test]
 async fn a_gateway_that_stops_waits_for_a_message_under_way() {
-    let world = World::new(&[]).await;
+    let world = World::new(|_| {}).await;
     let channel = Arc::new(Channel {
         holds: Some(Notify::new()),
         ..Channel::default()
@@ -195,7 +202,7 @@ async fn a_gateway_that_stops_waits_for_a_message_under_way() {
 
 #[tokio::test]
 async fn who_may_send_no_messages_may_not_have_them_sent() {
-    let world = World::new(&["message"]).await;
+    let world = World::new(deny("message")).await;
     let channel = Arc::new(Channel::default());
     let refusal = world.message(&channel).await.unwrap_err();
     assert!(
@@ -205,10 +212,10 @@ async fn who_may_send_no_messages_may_not_have_them_sent() {
 
     // Nor what was set when that was still allowed.
     for denied in ["message", "cron_create"] {
-        let mut world = World::new(&[]).await;
+        let mut world = World::new(|_| {}).await;
         world.message(&channel).await.unwrap();
         let mut config = Config::clone(&world.config);
-        config.tools.rules.deny = vec![denied.to_owned()];
+        deny(denied)(&mut config);
         world.config = Arc::new(config);
         let scheduler = world.schedule(&channel);
         let outcome = world.outcome().await;
@@ -216,4 +223,69 @@ async fn who_may_send_no_messages_may_not_have_them_sent() {
         scheduler.shutdown(PATIENCE).await;
     }
     assert_eq!(channel.heard(), Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn a_prompt_that_finds_no_container_says_so() {
+    let soon = Duration::from_millis(500);
+    let world = World::new(|config| config.pool.claim_timeout = soon).await;
+    let channel = Arc::new(Channel::default());
+    let scheduler = world.schedule(&channel);
+    world
+        .create(json!({"prompt": "hello"}), &channel)
+        .await
+        .unwrap();
+    let outcome = world.outcome().await;
+    assert!(
+        outcome.starts_with("failed: No container is free"),
+        "{outcome}"
+    );
+    scheduler.shutdown(PATIENCE).await;
+}
+
+#[tokio::test]
+async fn a_gateway_that_stops_gives_back_what_has_not_reached_its_session() {
+    let world = World::new(|_| {}).await;
+    let channel = Arc::new(Channel::default());
+    let scheduler = world.schedule(&channel);
+    world
+        .create(json!({"prompt": "hello"}), &channel)
+        .await
+        .unwrap();
+    let first = until(async || match world.job().await.state {
+        JobState::Firing(run) => Some(run),
+        JobState::Waiting(_) | JobState::Done => None,
+    })
+    .await;
+    scheduler.shutdown(PATIENCE).await;
+    let Take::Taken(taken) = world.pool.jobs().take(PATIENCE).await.unwrap() else {
+        panic!("it is due for anybody");
+    };
+    assert_eq!((taken.run.due, taken.run.attempt), (first.due, 2));
+    assert_eq!(taken.job.last, None);
+}
+
+/// One that another version has written, say.
+#[tokio::test]
+async fn a_job_that_cannot_be_read_waits_for_a_gateway_that_can() {
+    let world = World::new(|_| {}).await;
+    let jobs = world.pool.jobs();
+    let now = jobs.now().await.unwrap();
+    let job = NewJob {
+        id: JobId::from_random(7),
+        agent: AgentId::new("main").unwrap(),
+        plan: "{}".to_owned(),
+        due: now,
+    };
+    assert_eq!(jobs.add(&job, 1).await.unwrap(), Added::Added);
+    let scheduler = world.schedule(&Arc::new(Channel::default()));
+    let outcome = world.outcome().await;
+    assert!(outcome.contains("cannot read the job"), "{outcome}");
+    let kept = world.job().await;
+    assert!(
+        matches!(kept.state, JobState::Waiting(due) if due > now),
+        "{kept:?}"
+    );
+    assert_eq!(kept.runs, 0);
+    scheduler.shutdown(PATIENCE).await;
 }
