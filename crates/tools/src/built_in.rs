@@ -4,10 +4,12 @@ use ccpool::Pool;
 use ccpool::config::Config;
 
 use crate::GatewayTools;
+use crate::message::{Channels, SendMessage};
 use crate::sessions::{SessionStatus, SessionsList};
 
-pub(crate) fn add(tools: GatewayTools, pool: &Pool, _config: &Config) -> GatewayTools {
+pub(crate) fn add(tools: GatewayTools, pool: &Pool, config: &Config) -> GatewayTools {
     tools
         .with(SessionsList::new(pool))
         .with(SessionStatus::new(pool))
+        .with(SendMessage::through(Channels::of(config)))
 }
