@@ -5,6 +5,7 @@ use ccpool::config::Config;
 
 use crate::GatewayTools;
 use crate::message::{Channels, SendMessage};
+use crate::nodes::{NodesExec, NodesList};
 use crate::sessions::{SessionStatus, SessionsList};
 
 pub(crate) fn add(tools: GatewayTools, pool: &Pool, config: &Config) -> GatewayTools {
@@ -12,4 +13,6 @@ pub(crate) fn add(tools: GatewayTools, pool: &Pool, config: &Config) -> GatewayT
         .with(SessionsList::new(pool))
         .with(SessionStatus::new(pool))
         .with(SendMessage::through(Channels::of(config)))
+        .with(NodesList::of(config))
+        .with(NodesExec::of(config))
 }
