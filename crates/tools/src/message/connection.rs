@@ -96,6 +96,9 @@ fn of_this_machine() -> RootCertStore {
     }
     let mut roots = RootCertStore::empty();
     let (_, unusable) = roots.add_parsable_certificates(found.certs);
+    if roots.is_empty() {
+        tracing::warn!("this machine trusts no certificate: install ca-certificates");
+    }
     if unusable > 0 {
         tracing::debug!(
             unusable,

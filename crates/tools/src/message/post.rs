@@ -1,5 +1,6 @@
 //! The channels of the configuration: each message is one HTTP request.
 
+use std::error::Error as _;
 use std::fmt;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -46,7 +47,8 @@ impl Post {
         match tokio::time::timeout(self.timeout, sent).await {
             Ok(Ok(answered)) => judge(&answered),
             Ok(Err(error)) => {
-                tracing::debug!(channel = message.channel, %error, "a channel was not reached");
+                let cause = error.source().map(tracing::field::display);
+                tracing::warn!(channel = message.channel, %error, cause, "a channel was not reached");
                 Outcome::again(Trouble::Unreachable)
             }
             Err(_) => Outcome::again(Trouble::Silent(self.timeout)),

@@ -9,7 +9,7 @@ use super::allow::allows;
 use super::command::command;
 use super::known::Nodes;
 use super::ssh::{self, End, Run};
-use crate::{Answer, Call, Effect, Refusal, Tool};
+use crate::{Answer, Call, Caller, Effect, Refusal, Tool};
 
 /// `nodes_exec`: runs a command on another machine.
 #[derive(Debug, Clone)]
@@ -69,6 +69,9 @@ impl Tool for NodesExec {
                 node.timeout.as_millis()
             )));
         }
+        let Caller { session, agent } = &call.caller;
+        // Not the words: they may hold what nobody should read in a log.
+        tracing::info!(%session, %agent, node = name, "a command runs on a node");
         let run = ssh::run(node, &command, limit).await.map_err(|error| {
             tracing::warn!(%error, node = name, "ssh cannot be run");
             Refusal::new(

@@ -159,10 +159,12 @@ async fn an_agent_has_its_own_nodes_only() {
     assert!(said.contains("`tools.nodes`"), "{said}");
 }
 
+type Change<'a> = &'a dyn Fn(&mut Node);
+
 #[tokio::test]
 async fn why_a_node_cannot_be_used_is_told_for_a_person_to_mend() {
     let sshd = Sshd::start().await;
-    let with = |change: &dyn Fn(&mut Node)| {
+    let with = |change: Change<'_>| {
         let mut node = node(&sshd, &["true"]);
         change(&mut node);
         config([("box", node)])
@@ -170,7 +172,7 @@ async fn why_a_node_cannot_be_used_is_told_for_a_person_to_mend() {
     let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let closed = free.local_addr().unwrap().port();
     drop(free);
-    let cases: [(&dyn Fn(&mut Node), &str); 5] = [
+    let cases: [(Change<'_>, &str); 5] = [
         (&|node| node.port = closed, ".host and .port are right"),
         (
             &|node| node.known_hosts_file = sshd.path("wrong_known_hosts"),

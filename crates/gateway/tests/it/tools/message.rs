@@ -16,7 +16,7 @@ async fn a_message_leaves_the_conversation_signed_and_once() {
     let channel = json!({"kind": "webhook", "secret": SECRET, "description": "People"});
     let setup = Setup::default()
         .with("tools", json!({"message": {"channels": {"ops": channel}}}))
-        .with_env("CCPOOL_TOOLS__MESSAGE__CHANNELS__OPS__URL", url)
+        .with_env("CCPOOL_TOOLS__MESSAGE__CHANNELS__ops__URL", url)
         .with_env("CCPOOL_LOG", "debug");
     let gateway = Gateway::start(setup).await;
     gateway.claim("mine").await;
