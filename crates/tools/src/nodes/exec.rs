@@ -58,7 +58,7 @@ impl Tool for NodesExec {
             timeout_ms,
         } = what;
         let node = self.nodes.get(&name, &call.caller.agent)?;
-        let command = command(&words, stdin)?;
+        let command = command(&words, stdin.as_deref())?;
         if !allows(&node.allow, &words) {
             return Err(forbidden(&name, node));
         }

@@ -166,8 +166,8 @@ impl Ssh {
         let stdin = &mut self.stdin;
         let feed = async {
             if let Some(stdin) = stdin {
-                // Who ends without reading everything may.
-                let _ = stdin.write_all(&command.stdin).await;
+                // Where `ssh` has ended already, its end says why.
+                let _ = stdin.write_all(&command.given).await;
                 let _ = stdin.flush().await;
             }
             Ok(())
