@@ -1,10 +1,14 @@
 //! Commands on other machines.
 
+use nix::errno::Errno;
+use nix::sys::signal::kill;
+use nix::unistd::Pid;
 use serde_json::{Value, json};
 
 use super::sshd::Sshd;
 use super::{call, text};
 use crate::gateway::{Folder, Gateway, Setup};
+use crate::parts::eventually;
 
 fn node(sshd: &Sshd, allow: &[&str]) -> Value {
     json!({
@@ -53,6 +57,40 @@ async fn an_agent_runs_what_its_nodes_allow() {
         assert_eq!(refused["isError"], true, "{refused}");
     }
     assert_eq!(sshd.connections(), connections);
+    gateway.stop().await;
+}
+
+#[tokio::test]
+async fn an_interrupt_ends_the_command_on_the_node() {
+    let sshd = Sshd::start().await;
+    let nodes = json!({"box": node(&sshd, &["sh -c **"])});
+    let setup = Setup::default().with("tools", json!({"nodes": nodes}));
+    let gateway = Gateway::start(setup).await;
+    gateway.claim("mine").await;
+    let path = sshd.path("pid");
+    let script = format!(
+        "echo $$ > {0}.new; mv {0}.new {0}; exec sleep 1000",
+        path.display()
+    );
+    let scene = json!({"replies": [
+        {"toolUse": {
+            "name": "mcp__ccpool__nodes_exec",
+            "input": {"node": "box", "command": ["sh", "-c", script]},
+        }},
+        {"text": "done"},
+    ]});
+    let prompt = json!({"prompt": format!("[[do: {scene}]]")});
+    let ((_, ending), pid) = tokio::join!(gateway.turn("mine", &prompt), async {
+        let written = async || std::fs::read_to_string(&path).ok();
+        let pid = eventually("the command runs", written).await;
+        let interrupt = "/api/docker-cc/sessions/mine/interrupt";
+        let (status, answer) = gateway.post(interrupt, &json!({})).await;
+        assert!(status < 300, "{status} {answer}");
+        Pid::from_raw(pid.trim().parse().unwrap())
+    });
+    assert!(ending.to_string().contains("interrupted"), "{ending}");
+    let gone = async || (kill(pid, None) == Err(Errno::ESRCH)).then_some(());
+    eventually("the command has ended on the node", gone).await;
     gateway.stop().await;
 }
 
