@@ -7,6 +7,8 @@ use ccpool::config::Config;
 
 use crate::GatewayTools;
 use crate::cron::{CronCreate, CronDelete, CronList, NoChannels};
+use crate::message::{Channels, SendMessage};
+use crate::nodes::{NodesExec, NodesList};
 use crate::sessions::{SessionStatus, SessionsList};
 
 pub(crate) fn add(tools: GatewayTools, pool: &Pool, config: &Config) -> GatewayTools {
@@ -16,4 +18,7 @@ pub(crate) fn add(tools: GatewayTools, pool: &Pool, config: &Config) -> GatewayT
         .with(CronList::new(pool))
         .with(CronCreate::new(pool, config, Arc::new(NoChannels)))
         .with(CronDelete::new(pool))
+        .with(SendMessage::through(Channels::of(config)))
+        .with(NodesList::of(config))
+        .with(NodesExec::of(config))
 }

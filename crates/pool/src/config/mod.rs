@@ -56,5 +56,8 @@ pub use settings::{
     Agent, Claude, Config, Docker, Http, ImageBuild, ModelChain, Permissions, Pool, Redis,
     Resources, Telemetry, Timeouts,
 };
-pub use tools::{Cron, Messages, Node, SessionTools, ToolRules, Tools, WebFetch, WebSearch};
+pub use tools::{
+    Channel, ChannelKind, CommandPattern, Cron, Messages, Node, NotAPattern, SessionTools,
+    ToolRules, Tools, WebFetch, WebSearch,
+};
 pub use units::NanoCpus;

@@ -1,0 +1,8 @@
+//! The gateway's tools on real parts: the system's `ssh` and `sshd`, HTTP over loopback.
+
+mod any_arguments;
+mod call;
+mod message;
+mod nodes;
+mod receiver;
+mod sshd;
