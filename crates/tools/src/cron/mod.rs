@@ -18,5 +18,4 @@ mod scheduler;
 pub(crate) use create::CronCreate;
 pub(crate) use delete::CronDelete;
 pub(crate) use list::CronList;
-pub(crate) use post::NoChannels;
 pub use scheduler::Scheduler;

@@ -9,8 +9,9 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 use tokio_util::task::TaskTracker;
 
 use super::fire::Firing;
-use super::post::{NoChannels, Post};
+use super::post::Post;
 use crate::Policy;
+use crate::message::Channels;
 
 /// How often it is asked what is due, at least: others make jobs, and gateways go.
 const LOOK: Duration = Duration::from_secs(1);
@@ -40,7 +41,7 @@ pub struct Scheduler {
 impl Scheduler {
     /// Begins to look for what is due. Must be called within a runtime.
     pub fn start(pool: &Pool, config: &Config) -> Self {
-        Self::with_post(pool, config, Arc::new(NoChannels))
+        Self::with_post(pool, config, Arc::new(Channels::of(config)))
     }
 
     pub(crate) fn with_post(pool: &Pool, config: &Config, post: Arc<dyn Post>) -> Self {

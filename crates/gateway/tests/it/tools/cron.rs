@@ -7,6 +7,7 @@ use redis::AsyncCommands;
 use reqwest::Method;
 use serde_json::{Value, json};
 
+use super::receiver::Receiver;
 use super::{call, text};
 use crate::gateway::{Gateway, Setup, answer};
 use crate::parts::eventually;
@@ -412,4 +413,34 @@ async fn what_was_missed_while_no_gateway_ran_is_late_once_or_left_out() {
     assert_eq!(asked(&gateway, "happy new year"), 1);
     assert_eq!(asked(&gateway, "too late"), 0);
     gateway.stop().await;
+}
+
+#[tokio::test]
+async fn a_message_leaves_at_its_time_and_once() {
+    let receiver = Receiver::start([]).await;
+    let channel = json!({"kind": "slack", "url": receiver.url("/hook")});
+    let setup = Setup::default().with("tools", json!({"message": {"channels": {"ops": channel}}}));
+    let first = Gateway::start(setup).await;
+    let second = first.beside().await;
+    first.claim("mine").await;
+    let at = later(SignedDuration::from_hours(24));
+    let wish = json!({"at": at, "message": "the build is green", "channel": "ops"});
+    let id = create(&first, "mine", wish.clone()).await;
+    let mut unknown = wish;
+    unknown["channel"] = json!("pos");
+    let told = refused(&first, "mine", "cron_create", unknown).await;
+    assert!(told.contains("there are ops"), "{told}");
+    make_due(&first, &id, 0).await;
+    let kept = ran(&first, &id).await;
+    assert_eq!(kept["lastOutcome"], "ok: message sent to ops");
+    let received = receiver.received();
+    assert_eq!(received.len(), 1);
+    assert!(
+        received[0]
+            .json()
+            .to_string()
+            .contains("the build is green")
+    );
+    second.stop().await;
+    first.stop().await;
 }
