@@ -28,7 +28,7 @@ use crate::reconcile::Reconciler;
 use crate::redis_address::RedisAddress;
 use crate::runtime::Runtime;
 use crate::standing::Settings;
-use crate::store::{self, RedisStore, RedisUsers, Store};
+use crate::store::{self, Jobs, RedisJobs, RedisStore, RedisUsers, Store};
 
 /// Failures that are remembered.
 const FAILURES: usize = 20;
@@ -61,6 +61,7 @@ pub(crate) struct Inner {
     pub(crate) runtime: Arc<dyn Runtime>,
     pub(crate) store: Arc<dyn Store>,
     pub(crate) users: RedisUsers,
+    jobs: Arc<dyn Jobs>,
     /// What is told in health, and in the way of nothing.
     pub(crate) warnings: Vec<String>,
     pub(crate) hub: Hub,
@@ -148,7 +149,7 @@ impl Pool {
         }
         let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());
         let silence = CancellationToken::new();
-        let hub = Hub::start(info, &TaskTracker::new(), silence.clone());
+        let hub = Hub::start(info.clone(), &TaskTracker::new(), silence.clone());
         let hub = hub.map_err(|error| invalid(&error))?;
         let proposal = Proposal::from_dir(&config.data_dir);
         if proposal.is_kept && matches!(config.redis.url, RedisTarget::Url(_)) {
@@ -157,6 +158,7 @@ impl Pool {
         let pool_id = store.pool_id(&proposal.id).await?;
         let store: Arc<dyn Store> = Arc::new(store);
         let me = GatewayId::from_random(rand::random(), runtime.host());
+        let jobs = Arc::new(RedisJobs::new(info, keys.clone(), me.clone())?);
         let attendance = Attendance::begin(me, pool_id.clone(), &*store).await?;
         let inner = Arc::new(Inner {
             attendance,
@@ -170,6 +172,7 @@ impl Pool {
                 &credentials,
             ),
             users,
+            jobs,
             warnings,
             tools_required: mcp_url.is_some(),
             config,
@@ -234,6 +237,11 @@ impl Pool {
             message: format!("no {count} warm containers within {timeout:?}{why}"),
             retry_after: Duration::from_secs(1),
         })
+    }
+
+    /// What agents want done at set times. Whoever uses it carries it out.
+    pub fn jobs(&self) -> Arc<dyn Jobs> {
+        Arc::clone(&self.inner.jobs)
     }
 
     /// Ends this gateway: it takes no new claims, turns may finish until the deadline, then its

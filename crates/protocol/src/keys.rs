@@ -178,6 +178,32 @@ impl Keys {
         format!("{}pool:fairness", self.prefix)
     }
 
+    /// Sorted set: the jobs of agents, by the time at which something is to be done about each
+    /// (Unix ms).
+    pub fn cron_due(&self) -> String {
+        format!("{}pool:cron:due", self.prefix)
+    }
+
+    /// Hash: one job of an agent's.
+    pub fn cron_job(&self, id: &str) -> String {
+        format!("{}{id}", self.cron_job_prefix())
+    }
+
+    /// What every key of a job begins with, before its id.
+    pub fn cron_job_prefix(&self) -> String {
+        format!("{}pool:cron:job:", self.prefix)
+    }
+
+    /// Set: the ids of one agent's jobs.
+    pub fn cron_agent(&self, agent: &AgentId) -> String {
+        format!("{}{agent}", self.cron_agent_prefix())
+    }
+
+    /// What every set of an agent's jobs begins with, before the agent.
+    pub fn cron_agent_prefix(&self) -> String {
+        format!("{}pool:cron:agent:", self.prefix)
+    }
+
     /// Channel: what gateways tell each other; containers may not. See `docs/redis.md`.
     pub fn news(&self) -> String {
         format!("{}pool:news", self.prefix)
@@ -209,5 +235,9 @@ mod tests {
             "clawdbot:cc:pool:container:c-000000000007:inbox"
         );
         assert_eq!(keys.warm(), "clawdbot:cc:pool:warm");
+        let job = keys.cron_job("j-000000000007");
+        assert_eq!(job, "clawdbot:cc:pool:cron:job:j-000000000007");
+        let agent = keys.cron_agent(&AgentId::new("main").unwrap());
+        assert_eq!(agent, "clawdbot:cc:pool:cron:agent:main");
     }
 }

@@ -27,6 +27,14 @@ pub(crate) enum Needs {
     Processes,
 }
 
+/// What the gateway's tools are tested against. Installing starts no service; tests start their own.
+const FOR_TOOLS: [(&str, &str); 4] = [
+    ("ssh", "openssh-client"),
+    ("ssh-keygen", "openssh-client"),
+    ("sshd", "openssh-server"),
+    ("python3", "python3-minimal"),
+];
+
 /// Real parts, ready for use. An engine that was started here stops with this value.
 #[derive(Debug)]
 pub(crate) struct Parts {
@@ -57,7 +65,12 @@ impl Parts {
             packages.ensure(program, program)?;
         }
         let redis_server = match needs {
-            Needs::Everything | Needs::Processes => Some(redis_server(&mut packages, workspace)?),
+            Needs::Everything | Needs::Processes => {
+                for (program, package) in FOR_TOOLS {
+                    packages.ensure(program, package)?;
+                }
+                Some(redis_server(&mut packages, workspace)?)
+            }
             Needs::Image => None,
         };
         let engine = match needs {

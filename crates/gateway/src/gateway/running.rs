@@ -11,7 +11,7 @@ use axum::serve::ListenerExt;
 use ccpool::config::{Config, RedisTarget, RuntimeKind, Secret};
 use ccpool::runtime::{DockerRuntime, Measured, ProcessRuntime, Runtime};
 use ccpool::{EmbeddedRedis, Pool, PoolParts, RedisAddress};
-use ccpool_tools::{GatewayTools, bridge};
+use ccpool_tools::{GatewayTools, Scheduler, bridge};
 use metrics_exporter_prometheus::PrometheusHandle;
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
@@ -44,6 +44,7 @@ pub(crate) enum Front {
 #[derive(Debug)]
 pub(crate) struct Gateway {
     pool: Pool,
+    scheduler: Scheduler,
     address: Option<SocketAddr>,
     servers: JoinSet<(&'static str, io::Result<()>)>,
     /// Nothing new is taken.
@@ -157,6 +158,7 @@ impl Gateway {
         }
         tracing::debug!(url = tools.url, "tools are served");
         Ok(Self {
+            scheduler: Scheduler::start(&pool, &config),
             pool,
             address,
             servers,
@@ -199,6 +201,7 @@ impl Gateway {
     /// events, containers go, streams and servers end, and last a private Redis.
     pub(crate) async fn shutdown(mut self, deadline: Duration) {
         let end = Instant::now() + deadline;
+        self.scheduler.shutdown(deadline.mul_f64(0.1)).await;
         // A part of the time is kept for the servers, which still serve the turns' last events.
         self.pool.shutdown(deadline.mul_f64(0.8)).await;
         self.closing.cancel();

@@ -5,10 +5,10 @@ use super::nearest::nearest;
 
 /// An enum whose variants are words in the configuration.
 macro_rules! choice {
-    ($(#[$doc:meta])* $name:ident { $($(#[$variant_doc:meta])* $variant:ident = $word:literal),+ $(,)? }) => {
+    ($(#[$doc:meta])* $vis:vis $name:ident { $($(#[$variant_doc:meta])* $variant:ident = $word:literal),+ $(,)? }) => {
         $(#[$doc])*
         #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-        pub enum $name {
+        $vis enum $name {
             $($(#[$variant_doc])* $variant),+
         }
 
@@ -17,7 +17,7 @@ macro_rules! choice {
 
             /// The word as it stands in the configuration.
             #[must_use]
-            pub fn as_str(self) -> &'static str {
+            $vis fn as_str(self) -> &'static str {
                 match self {
                     $(Self::$variant => $word),+
                 }
@@ -41,7 +41,7 @@ macro_rules! choice {
 
 choice!(
     /// Where containers run.
-    RuntimeKind {
+    pub RuntimeKind {
         /// In Docker.
         Docker = "docker",
         /// As plain children of this process, without isolation.
@@ -51,7 +51,7 @@ choice!(
 
 choice!(
     /// How `claude` treats a tool call that no rule decides.
-    PermissionMode {
+    pub PermissionMode {
         /// Ask.
         Default = "default",
         /// Edits of files are allowed, the rest is asked.
@@ -65,7 +65,7 @@ choice!(
 
 choice!(
     /// What a permission request becomes that nobody answers in time.
-    OnTimeout {
+    pub OnTimeout {
         /// Denied.
         Deny = "deny",
         /// Allowed.
@@ -75,7 +75,7 @@ choice!(
 
 choice!(
     /// Whether every container gets a Redis user of its own.
-    RedisAcl {
+    pub RedisAcl {
         /// One user per container, limited to its own session's keys.
         On = "on",
         /// All use the configured URL.
@@ -85,13 +85,37 @@ choice!(
 
 choice!(
     /// Who is asked by `web_search`.
-    SearchProvider {
+    pub SearchProvider {
         /// Brave Search.
         Brave = "brave",
         /// An instance of SearXNG.
         Searxng = "searxng",
         /// Tavily.
         Tavily = "tavily",
+    }
+);
+
+choice!(
+    /// What becomes of a run of a job that fell into a time when no gateway ran.
+    pub MissedRuns {
+        /// It is left out.
+        Skip = "skip",
+        /// It is carried out late, several as one.
+        Once = "once",
+    }
+);
+
+choice!(
+    /// How a message is written for a channel.
+    pub(crate) ChannelWord {
+        /// ccpool's own JSON, signed.
+        Webhook = "webhook",
+        /// An incoming webhook of Slack.
+        Slack = "slack",
+        /// A webhook of Discord.
+        Discord = "discord",
+        /// Telegram's Bot API.
+        Telegram = "telegram",
     }
 );
 
@@ -137,6 +161,12 @@ impl FromValue for OnTimeout {
     }
 }
 
+impl FromValue for ChannelWord {
+    fn from_value(value: &Value) -> Result<Self, Complaint> {
+        word(value, Self::WORDS, Self::of)
+    }
+}
+
 impl FromValue for RedisAcl {
     fn from_value(value: &Value) -> Result<Self, Complaint> {
         // Many YAML tools rewrite a bare `on` or `off` as a truth value.
@@ -154,8 +184,16 @@ impl FromValue for SearchProvider {
     }
 }
 
+impl FromValue for MissedRuns {
+    fn from_value(value: &Value) -> Result<Self, Complaint> {
+        word(value, Self::WORDS, Self::of)
+    }
+}
+
 schema!(RuntimeKind, { "type": "string", "enum": RuntimeKind::WORDS });
 schema!(PermissionMode, { "type": "string", "enum": PermissionMode::WORDS });
 schema!(OnTimeout, { "type": "string", "enum": OnTimeout::WORDS });
+schema!(ChannelWord, { "type": "string", "enum": ChannelWord::WORDS });
 schema!(RedisAcl, { "type": ["string", "boolean"], "enum": ["on", "off", true, false] });
 schema!(SearchProvider, { "type": "string", "enum": SearchProvider::WORDS });
+schema!(MissedRuns, { "type": "string", "enum": MissedRuns::WORDS });

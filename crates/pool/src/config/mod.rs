@@ -44,7 +44,7 @@ mod units;
 mod validate;
 
 pub use address::{DockerHost, HttpUrl, OtlpUrl, RedisTarget, RedisUrl};
-pub use choice::{OnTimeout, PermissionMode, RedisAcl, RuntimeKind, SearchProvider};
+pub use choice::{MissedRuns, OnTimeout, PermissionMode, RedisAcl, RuntimeKind, SearchProvider};
 pub use document::Form;
 pub use key_path::KeyPath;
 pub use load::{LoadOptions, Loaded, Sources};
@@ -59,6 +59,7 @@ pub use settings::{
     Resources, Telemetry, Timeouts,
 };
 pub use tools::{
-    Cron, Messages, Node, SearchEngine, SessionTools, ToolRules, Tools, WebFetch, WebSearch,
+    Channel, ChannelKind, CommandPattern, Cron, Messages, Node, NotAPattern, SearchEngine,
+    SessionTools, ToolRules, Tools, WebFetch, WebSearch,
 };
 pub use units::NanoCpus;

@@ -118,6 +118,19 @@ impl Check<'_> {
             .ok()
     }
 
+    /// A value that has no default and must be there; `mend` says what to write where it is not.
+    pub(super) fn needed<T: FromValue>(
+        &mut self,
+        path: &KeyPath,
+        given: &Given<T>,
+        mend: &str,
+    ) -> Option<T> {
+        if given.is_unset() {
+            self.complain(path, Complaint::new("is missing", mend));
+        }
+        self.optional(path, given)
+    }
+
     pub(super) fn list<T: FromValue>(&mut self, path: &KeyPath, given: &Given<Vec<T>>) -> Vec<T> {
         let items = given.value().as_array().unwrap_or_default();
         let mut values = Vec::with_capacity(items.len());

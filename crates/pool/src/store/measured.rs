@@ -21,13 +21,18 @@ impl<C> Measured<C> {
 }
 
 /// The scripts that are called by their hash.
-const SCRIPTS: [(&str, &str); 16] = [
+const SCRIPTS: [(&str, &str); 21] = [
     ("adopt", include_str!("../../lua/adopt.lua")),
     ("attend", include_str!("../../lua/attend.lua")),
     ("await", include_str!("../../lua/await.lua")),
     ("claim", include_str!("../../lua/claim.lua")),
     ("conclude", include_str!("../../lua/conclude.lua")),
     ("deliver", include_str!("../../lua/deliver.lua")),
+    ("job_add", include_str!("../../lua/job_add.lua")),
+    ("job_finish", include_str!("../../lua/job_finish.lua")),
+    ("job_give_back", include_str!("../../lua/job_give_back.lua")),
+    ("job_remove", include_str!("../../lua/job_remove.lua")),
+    ("job_take", include_str!("../../lua/job_take.lua")),
     ("note", include_str!("../../lua/note.lua")),
     ("promote", include_str!("../../lua/promote.lua")),
     ("push", include_str!("../../lua/push.lua")),

@@ -27,7 +27,7 @@ use crate::standing::Fence;
 /// How long a short command may take.
 pub(super) const RESPONSE_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long connecting may take.
-const CONNECTION_TIMEOUT: Duration = Duration::from_secs(1);
+pub(super) const CONNECTION_TIMEOUT: Duration = Duration::from_secs(1);
 /// Containers that are read in one go.
 const AT_ONCE: usize = 32;
 /// Connections for long reads.

@@ -17,6 +17,7 @@ use tempfile::TempDir;
 use crate::support::{config, now};
 
 const POOL: &str = "0123456789abcdef";
+const JOB: &str = "j-00005ec7e700";
 
 fn gateway() -> GatewayId {
     GatewayId::from_random(1, "here")
@@ -147,6 +148,15 @@ impl Scene {
         let () = admin.rpush(&keys.inflight, "secret-3").unwrap();
         let () = admin.rpush(&keys.output_buffer, "secret-4").unwrap();
         let () = admin.set(&keys.result, "secret-5").unwrap();
+        let job = [
+            ("agent", "main"),
+            ("plan", "secret-10"),
+            ("state", "waiting"),
+        ];
+        let () = admin.hset_multiple(self.keys.cron_job(JOB), &job).unwrap();
+        let () = admin.zadd(self.keys.cron_due(), JOB, 1).unwrap();
+        let agent = self.keys.cron_agent(&"main".parse().unwrap());
+        let () = admin.sadd(agent, JOB).unwrap();
         for (name, command) in [
             ("zset", "ZADD"),
             ("set", "SADD"),
@@ -199,6 +209,9 @@ impl Scene {
             self.keys.tickets(),
             self.keys.fairness(),
             self.keys.news(),
+            self.keys.cron_due(),
+            self.keys.cron_job(JOB),
+            self.keys.cron_agent(&"main".parse().unwrap()),
             "*".to_owned(),
         ];
         let planted = ["zset", "set", "stream", "geo", "log"];

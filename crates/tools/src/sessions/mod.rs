@@ -9,5 +9,6 @@ mod status;
 pub(crate) use history::SessionsHistory;
 pub(crate) use list::SessionsList;
 pub(crate) use send::SessionsSend;
+pub(crate) use shown::own;
 pub(crate) use spawn::SessionsSpawn;
 pub(crate) use status::SessionStatus;

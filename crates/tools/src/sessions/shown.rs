@@ -55,7 +55,7 @@ pub(super) fn session_id(text: String) -> Result<SessionId, Refusal> {
 
 /// The session, if it is one of the caller's agent. One of another agent is answered as one that does
 /// not exist.
-pub(super) async fn own(
+pub(crate) async fn own(
     pool: &ccpool::Pool,
     caller: &Caller,
     session: &SessionId,

@@ -4,7 +4,7 @@ use ccpool::config::{Config, RuntimeKind};
 use serde_json::json;
 
 use super::report::Check;
-use super::{engine, host, redis};
+use super::{engine, host, nodes, redis};
 use crate::cli::command::{Doctor, Global};
 use crate::cli::output::print;
 use crate::cli::place::load;
@@ -52,6 +52,7 @@ async fn examine(config: &Config, wrapper: Option<&std::path::Path>) -> Vec<Chec
             checks.push(host::claude(config).await);
         }
     }
+    checks.extend(nodes::examine(config));
     checks.push(host::credential(config));
     checks.push(host::port(config).await);
     checks.push(host::disk(config));

@@ -1,6 +1,7 @@
 mod engine;
 mod examine;
 mod host;
+mod nodes;
 mod redis;
 mod report;
 

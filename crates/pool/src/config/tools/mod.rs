@@ -1,7 +1,10 @@
 //! The gateway's tools: one file for each section, from what may be written to what is shown.
 
+mod channel;
+mod command_pattern;
 mod cron;
 mod message;
+mod name;
 mod nodes;
 mod rules;
 mod sessions;
@@ -14,6 +17,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
+pub use channel::{Channel, ChannelKind};
+pub use command_pattern::{CommandPattern, NotAPattern};
 pub use cron::Cron;
 pub use message::Messages;
 pub use nodes::Node;

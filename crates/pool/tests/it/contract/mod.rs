@@ -3,6 +3,7 @@
 mod claims;
 mod containers;
 mod fairness;
+mod jobs;
 mod register;
 mod restore;
 mod runtime;

@@ -1,0 +1,12 @@
+mod body;
+mod channel;
+mod channels;
+mod connection;
+mod post;
+mod retry;
+mod send;
+mod signature;
+
+pub use channel::{Channel, Message};
+pub use channels::Channels;
+pub use send::SendMessage;
