@@ -90,9 +90,14 @@ pub(super) fn command(words: &[String], stdin: Option<&str>) -> Result<Command, 
 
 #[cfg(test)]
 mod tests {
-    use std::io::Write as _;
+    use std::io::{BufRead as _, BufReader, Write as _};
     use std::os::unix::process::CommandExt as _;
     use std::process::{Child, Command as Process, Output, Stdio};
+    use std::time::Duration;
+
+    use nix::errno::Errno;
+    use nix::sys::signal::kill;
+    use nix::unistd::Pid;
 
     use super::*;
 
@@ -168,6 +173,32 @@ mod tests {
             let is_nothing = output.stdout.is_empty() && !output.status.success();
             assert!(is_nothing, "{length}: {output:?}");
         }
+    }
+
+    #[tokio::test]
+    async fn what_a_command_has_begotten_goes_with_the_connection_that_ended_it() {
+        let script = "sleep 1000 & echo $!; while echo more; do :; done";
+        let endless = command(&owned(&["sh", "-c", script]), None).unwrap();
+        let mut child = start("sh", &endless);
+        let mut input = child.stdin.take().unwrap();
+        input.write_all(&endless.given).unwrap();
+        let mut first = String::new();
+        let mut stdout = BufReader::new(child.stdout.take().unwrap());
+        stdout.read_line(&mut first).unwrap();
+        let begotten = Pid::from_raw(first.trim().parse().unwrap());
+        // Nobody hears it any more, so it dies of writing; then the rest of the connection goes.
+        drop((stdout, child.stderr.take()));
+        child.wait().unwrap();
+        assert_eq!(kill(begotten, None), Ok(()));
+        drop(input);
+        let gone = async {
+            let mut look = tokio::time::interval(Duration::from_millis(10));
+            while kill(begotten, None) != Err(Errno::ESRCH) {
+                look.tick().await;
+            }
+        };
+        let gone = tokio::time::timeout(Duration::from_secs(60), gone).await;
+        gone.expect("it is ended");
     }
 
     #[test]
