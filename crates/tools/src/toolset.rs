@@ -11,6 +11,9 @@ use serde_json::Value;
 
 use crate::{Answer, Call, Effect, Policy, Refusal, Tool, built_in};
 
+/// In characters: enough to say what is wrong with an argument.
+const LONGEST_WHY: usize = 300;
+
 /// The tools that a gateway offers, by name.
 ///
 /// ```no_run
@@ -147,8 +150,10 @@ impl<T: Tool> AnyTool for T {
             Ok(arguments) => Tool::call(self, arguments, call).boxed(),
             Err(error) => {
                 let takes = takes(&AnyTool::describe(self).input_schema);
+                // serde's words repeat what was given, however long that is.
+                let why: String = error.to_string().chars().take(LONGEST_WHY).collect();
                 let text = format!(
-                    "The arguments of `{}` are wrong: {error}. It takes {takes}.",
+                    "The arguments of `{}` are wrong: {why}. It takes {takes}.",
                     T::NAME
                 );
                 futures::future::ready(Err(Refusal::new(text))).boxed()

@@ -17,21 +17,22 @@ const MOST_BYTES: usize = 100_000;
 /// space follows).
 ///
 /// The first `$1` bytes of what comes in are evaluated: they set the words, and `input`, which the
-/// command reads. It ends with the command's exit code; before it ends with 255, which `ssh` has for
-/// failures of its own, it says `$2` on stderr.
+/// command reads. When the command has ended it says `$2` on stderr, and ends with its exit code: 255
+/// without `$2` is a failure of `ssh` itself.
 ///
 /// Without a terminal nothing ends a command when its connection goes: it would run on. So a second
 /// process waits for the end of what comes in, which stays open while the gateway wants the command,
 /// and then ends everything that the connection started (sshd starts it as a process group of its
-/// own).
+/// own). It is let go when the command has ended, but not when nobody hears that: then the connection
+/// may be what ended it, and what it has begotten must go too.
 const KEEPER: &str = concat!(
     r#"exec sh -c 'exec 3<&0; mark=$2; whole=; "#,
     r#"eval "$(head -c "$1")" >/dev/null; [ "$whole" = yes ] || exit 125; "#,
     r#"(printf %s "$input" 2>/dev/null | "$@") 3<&- & work=$! ; "#,
     r#"(while read -r more; do :; done; trap "" TERM; kill -TERM 0; sleep 2; kill -KILL 0) "#,
     r#"<&3 3<&- >/dev/null 2>&1 & keeper=$! ; "#,
-    r#"wait "$work"; code=$?; kill "$keeper" 2>/dev/null; "#,
-    r#"if [ "$code" -eq 255 ]; then printf %s "$mark" >&2; fi; exit "$code"' sh"#,
+    r#"wait "$work"; code=$?; "#,
+    r#"printf %s "$mark" >&2 && kill "$keeper" 2>/dev/null; exit "$code"' sh"#,
 );
 
 /// A command that a node can be asked to run.
@@ -41,7 +42,7 @@ pub(super) struct Command {
     pub(super) line: String,
     /// What must come in then, before anything else.
     pub(super) given: Vec<u8>,
-    /// What stands in its stderr when it has itself ended with 255. Random, so nothing else is it.
+    /// What stands in its stderr once it has ended. Random, so nothing else is it.
     pub(super) mark: String,
 }
 
@@ -89,9 +90,14 @@ pub(super) fn command(words: &[String], stdin: Option<&str>) -> Result<Command, 
 
 #[cfg(test)]
 mod tests {
-    use std::io::Write as _;
+    use std::io::{BufRead as _, BufReader, Write as _};
     use std::os::unix::process::CommandExt as _;
     use std::process::{Child, Command as Process, Output, Stdio};
+    use std::time::Duration;
+
+    use nix::errno::Errno;
+    use nix::sys::signal::kill;
+    use nix::unistd::Pid;
 
     use super::*;
 
@@ -111,14 +117,16 @@ mod tests {
             .unwrap()
     }
 
-    /// What it reads stays open until it has ended.
+    /// What it reads stays open until it has ended. The mark is taken out.
     fn run(shell: &str, words: &[&str], stdin: Option<&str>) -> Output {
         let command = command(&owned(words), stdin).unwrap();
         let mut child = start(shell, &command);
         let mut input = child.stdin.take().unwrap();
         input.write_all(&command.given).unwrap();
-        let output = child.wait_with_output().unwrap();
+        let mut output = child.wait_with_output().unwrap();
         drop(input);
+        let stderr = output.stderr.strip_suffix(command.mark.as_bytes());
+        output.stderr = stderr.expect("the mark at its end").to_vec();
         output
     }
 
@@ -165,6 +173,32 @@ mod tests {
             let is_nothing = output.stdout.is_empty() && !output.status.success();
             assert!(is_nothing, "{length}: {output:?}");
         }
+    }
+
+    #[tokio::test]
+    async fn what_a_command_has_begotten_goes_with_the_connection_that_ended_it() {
+        let script = "sleep 1000 & echo $!; while echo more; do :; done";
+        let endless = command(&owned(&["sh", "-c", script]), None).unwrap();
+        let mut child = start("sh", &endless);
+        let mut input = child.stdin.take().unwrap();
+        input.write_all(&endless.given).unwrap();
+        let mut first = String::new();
+        let mut stdout = BufReader::new(child.stdout.take().unwrap());
+        stdout.read_line(&mut first).unwrap();
+        let begotten = Pid::from_raw(first.trim().parse().unwrap());
+        // Nobody hears it any more, so it dies of writing; then the rest of the connection goes.
+        drop((stdout, child.stderr.take()));
+        child.wait().unwrap();
+        assert_eq!(kill(begotten, None), Ok(()));
+        drop(input);
+        let gone = async {
+            let mut look = tokio::time::interval(Duration::from_millis(10));
+            while kill(begotten, None) != Err(Errno::ESRCH) {
+                look.tick().await;
+            }
+        };
+        let gone = tokio::time::timeout(Duration::from_secs(60), gone).await;
+        gone.expect("it is ended");
     }
 
     #[test]

@@ -98,12 +98,10 @@ pub(super) async fn run(node: &Node, command: &Command, limit: Duration) -> io::
     let ended = tokio::time::timeout(limit, ssh.talk(command, &mut stdout, &mut stderr)).await;
     let end = match ended {
         Err(_) => End::TooLong,
-        Ok(status) => match status?.code() {
-            Some(code) if code != 255 || stderr.take_out(command.mark.as_bytes()) => {
-                End::Exited(code)
-            }
-            // 255 is the code of `ssh` itself; without a code a signal ended it here.
-            Some(_) | None => End::Failed(why(node, log.path())?),
+        Ok(status) => match (status?.code(), stderr.take_out(command.mark.as_bytes())) {
+            // 255 is the code of `ssh` itself too; without a code a signal ended it here.
+            (Some(255), false) | (None, _) => End::Failed(why(node, log.path())?),
+            (Some(code), _) => End::Exited(code),
         },
     };
     Ok(Run {

@@ -4,7 +4,7 @@ use ccpool::config::{Channel, ChannelKind, Config, Node, Secret};
 use proptest::prelude::*;
 use serde_json::{Map, Value, json};
 
-use crate::call::{by, tools};
+use crate::call::{by, call, refused, tools};
 
 /// With a channel and a node that nothing can come from.
 fn config() -> Config {
@@ -80,6 +80,19 @@ fn arguments() -> impl Strategy<Value = Map<String, Value>> {
             near.as_object().cloned().expect("an object")
         });
     prop_oneof![3 => loose, 1 => near]
+}
+
+#[tokio::test]
+async fn a_long_argument_is_not_given_back() {
+    let long = "x".repeat(300_000);
+    for input in [
+        json!({"node": "box", "command": ["true"], "timeoutMs": long}),
+        json!({"node": long, "command": ["true"]}),
+        json!({"node": "box", "command": [long]}),
+    ] {
+        let said = refused(call(&config(), "nodes_exec", input).await);
+        assert!(said.len() < 2_000, "{}", said.len());
+    }
 }
 
 proptest! {

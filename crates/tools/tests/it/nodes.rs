@@ -221,10 +221,10 @@ async fn of_a_long_output_beginning_and_end_are_kept() {
 }
 
 /// A command that writes down its process and that of a child, and runs for long.
-fn endless(sshd: &Sshd, before: &str) -> [String; 3] {
+fn endless(sshd: &Sshd, before: &str, then: &str) -> [String; 3] {
     let pids = sshd.path("pids");
     let script = format!(
-        "{before} sleep 1000 & echo $$ $! > {0}.new; mv {0}.new {0}; echo begun; wait",
+        "{before} sleep 1000 & echo $$ $! > {0}.new; mv {0}.new {0}; echo begun; {then}",
         pids.display()
     );
     ["sh".to_owned(), "-c".to_owned(), script]
@@ -250,7 +250,7 @@ async fn a_command_that_takes_too_long_is_ended_on_the_node_too() {
     let sshd = Sshd::start().await;
     let config = config([("box", node(&sshd, &["sh -c **"]))]);
     // SIGTERM does not impress it.
-    let command = endless(&sshd, "trap '' TERM;");
+    let command = endless(&sshd, "trap '' TERM;", "wait");
     let input = json!({"node": "box", "command": command, "timeoutMs": 3_000});
     let said = refused(call(&config, "nodes_exec", input).await);
     assert!(said.contains("longer than 3000 ms"), "{said}");
@@ -262,7 +262,8 @@ async fn a_command_that_takes_too_long_is_ended_on_the_node_too() {
 async fn a_cancelled_command_is_ended_on_the_node_too() {
     let sshd = Sshd::start().await;
     let config = config([("box", node(&sshd, &["sh -c **"]))]);
-    let Value::Object(arguments) = json!({"node": "box", "command": endless(&sshd, "")}) else {
+    let Value::Object(arguments) = json!({"node": "box", "command": endless(&sshd, "", "wait")})
+    else {
         unreachable!("an object")
     };
     let tools = tools(&config);
@@ -279,18 +280,21 @@ async fn a_cancelled_command_is_ended_on_the_node_too() {
 
 #[tokio::test]
 async fn a_lost_connection_is_told_as_one() {
-    let sshd = Sshd::start().await;
-    let config = config([("box", node(&sshd, &["sh -c **"]))]);
-    let input = json!({"node": "box", "command": endless(&sshd, "")});
-    let (answer, pids) = tokio::join!(call(&config, "nodes_exec", input), async {
-        let pids = pids(&sshd).await;
-        sshd.cut();
-        pids
-    });
-    let said = refused(answer);
-    assert!(
-        said.contains("connection to the node `box` was lost"),
-        "{said}"
-    );
-    gone(&pids).await;
+    // One that writes dies of it by itself, and leaves its child behind.
+    for then in ["wait", "while echo more; do :; done"] {
+        let sshd = Sshd::start().await;
+        let config = config([("box", node(&sshd, &["sh -c **"]))]);
+        let input = json!({"node": "box", "command": endless(&sshd, "", then)});
+        let (answer, pids) = tokio::join!(call(&config, "nodes_exec", input), async {
+            let pids = pids(&sshd).await;
+            sshd.cut();
+            pids
+        });
+        let said = refused(answer);
+        assert!(
+            said.contains("connection to the node `box` was lost"),
+            "{said}"
+        );
+        gone(&pids).await;
+    }
 }

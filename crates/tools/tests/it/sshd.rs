@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::sync::{Arc, Mutex, MutexGuard};
 
-use nix::sys::signal::{Signal, kill};
+use nix::sys::signal::{Signal, killpg};
 use nix::unistd::{Pid, User, getuid};
 use tempfile::TempDir;
 use tokio::net::TcpListener;
@@ -92,12 +92,14 @@ impl Sshd {
         self.children().len()
     }
 
-    /// Ends all connections from its side.
+    /// Ends all connections from its side, whatever processes `sshd` has made for them; not what they
+    /// have started.
     pub(crate) fn cut(&self) {
         for child in self.children().iter() {
             if let Some(pid) = child.id() {
-                let pid = Pid::from_raw(i32::try_from(pid).expect("a process id is positive"));
-                kill(pid, Signal::SIGKILL).expect("it can be killed");
+                let group = Pid::from_raw(i32::try_from(pid).expect("a process id is positive"));
+                // One that has ended already is as it should be.
+                let _ = killpg(group, Signal::SIGKILL);
             }
         }
     }
@@ -109,6 +111,12 @@ impl Sshd {
 
     fn children(&self) -> MutexGuard<'_, Vec<Child>> {
         self.connections.lock().expect("nothing panics with it")
+    }
+}
+
+impl Drop for Sshd {
+    fn drop(&mut self) {
+        self.cut();
     }
 }
 
@@ -136,6 +144,7 @@ async fn accept(
             .stdin(socket())
             .stdout(socket())
             .stderr(log)
+            .process_group(0)
             .kill_on_drop(true)
             .spawn()
             .expect("sshd starts");

@@ -60,17 +60,11 @@ async fn an_agent_runs_what_its_nodes_allow() {
     gateway.stop().await;
 }
 
-#[tokio::test]
-async fn an_interrupt_ends_the_command_on_the_node() {
-    let sshd = Sshd::start().await;
-    let nodes = json!({"box": node(&sshd, &["sh -c **"])});
-    let setup = Setup::default().with("tools", json!({"nodes": nodes}));
-    let gateway = Gateway::start(setup).await;
-    gateway.claim("mine").await;
-    let path = sshd.path("pid");
+/// A prompt whose turn runs a command for long, which writes its process down.
+fn endless(sshd: &Sshd) -> String {
     let script = format!(
         "echo $$ > {0}.new; mv {0}.new {0}; exec sleep 1000",
-        path.display()
+        sshd.path("pid").display()
     );
     let scene = json!({"replies": [
         {"toolUse": {
@@ -79,18 +73,56 @@ async fn an_interrupt_ends_the_command_on_the_node() {
         }},
         {"text": "done"},
     ]});
-    let prompt = json!({"prompt": format!("[[do: {scene}]]")});
-    let ((_, ending), pid) = tokio::join!(gateway.turn("mine", &prompt), async {
-        let written = async || std::fs::read_to_string(&path).ok();
-        let pid = eventually("the command runs", written).await;
-        let interrupt = "/api/docker-cc/sessions/mine/interrupt";
-        let (status, answer) = gateway.post(interrupt, &json!({})).await;
-        assert!(status < 300, "{status} {answer}");
-        Pid::from_raw(pid.trim().parse().unwrap())
-    });
-    assert!(ending.to_string().contains("interrupted"), "{ending}");
+    format!("[[do: {scene}]]")
+}
+
+/// Waits until that command runs; gives its process.
+async fn running(sshd: &Sshd) -> Pid {
+    let path = sshd.path("pid");
+    let written = async || std::fs::read_to_string(&path).ok();
+    let pid = eventually("the command runs", written).await;
+    Pid::from_raw(pid.trim().parse().expect("a process id"))
+}
+
+async fn gone(pid: Pid) {
     let gone = async || (kill(pid, None) == Err(Errno::ESRCH)).then_some(());
     eventually("the command has ended on the node", gone).await;
+}
+
+#[tokio::test]
+async fn a_killed_gateway_takes_its_commands_with_it() {
+    let sshd = Sshd::start().await;
+    let nodes = json!({"box": node(&sshd, &["sh -c **"])});
+    let setup = Setup::default().with("tools", json!({"nodes": nodes}));
+    let mut gateway = Gateway::start(setup).await;
+    gateway.claim("mine").await;
+    let stream = gateway.stream("mine", &endless(&sshd)).await;
+    let pid = running(&sshd).await;
+    gateway.crash().await;
+    drop(stream);
+    gone(pid).await;
+    // The next one clears up.
+    gateway.restart().await;
+    gateway.stop().await;
+}
+
+#[tokio::test]
+async fn an_interrupt_ends_the_command_on_the_node() {
+    let sshd = Sshd::start().await;
+    let nodes = json!({"box": node(&sshd, &["sh -c **"])});
+    let setup = Setup::default().with("tools", json!({"nodes": nodes}));
+    let gateway = Gateway::start(setup).await;
+    gateway.claim("mine").await;
+    let prompt = json!({"prompt": endless(&sshd)});
+    let ((_, ending), pid) = tokio::join!(gateway.turn("mine", &prompt), async {
+        let pid = running(&sshd).await;
+        let interrupt = "/api/docker-cc/sessions/mine/interrupt";
+        let (status, answer) = gateway.post(interrupt, &json!({})).await;
+        assert_eq!(status, 200, "{answer}");
+        pid
+    });
+    assert!(ending.to_string().contains("interrupted"), "{ending}");
+    gone(pid).await;
     gateway.stop().await;
 }
 
