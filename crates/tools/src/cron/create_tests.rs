@@ -5,8 +5,8 @@ use serde_json::Value;
 use super::*;
 
 fn me() -> Caller {
-            depth: 0,
     Caller {
+        depth: 0,
         session: SessionId::new("s1").unwrap(),
         agent: AgentId::new("main").unwrap(),
     }

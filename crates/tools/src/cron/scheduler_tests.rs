@@ -106,7 +106,7 @@ impl World {
         arguments["at"] = json!(at.to_string());
         let call = Call {
             caller: Caller {
-            depth: 0,
+                depth: 0,
                 session: SessionId::new("s1").unwrap(),
                 agent: AgentId::new("main").unwrap(),
             },

@@ -154,8 +154,8 @@ mod tests {
     }
 
     fn caller() -> Caller {
-            depth: 0,
         Caller {
+            depth: 0,
             session: SessionId::new("s1").unwrap(),
             agent: AgentId::new("main").unwrap(),
         }

@@ -26,6 +26,7 @@ pub(crate) fn tools(config: &Config) -> GatewayTools {
 pub(crate) fn by(agent: &str) -> Call {
     Call {
         caller: Caller {
+            depth: 0,
             session: SessionId::new("s1").expect("a session id"),
             agent: AgentId::new(agent).expect("an agent's name"),
         },

@@ -141,7 +141,7 @@ async fn an_agent_has_its_own_nodes_only() {
     let config = config([("box", node(&sshd, &["uptime", "ls **"])), ("prod", other)]);
     let listed = call(&config, "nodes_list", json!({})).await.unwrap();
     assert_eq!(listed.text, "box (a test's):\n  uptime\n  ls **");
-    let data = listed.structured.unwrap();
+    let data = listed.data.unwrap();
     assert_eq!(data["nodes"][0]["allow"], json!(["uptime", "ls **"]));
     let shown = data.to_string();
     assert!(
