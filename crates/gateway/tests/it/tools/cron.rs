@@ -7,6 +7,7 @@ use redis::AsyncCommands;
 use reqwest::Method;
 use serde_json::{Value, json};
 
+use super::direct::data;
 use super::receiver::Receiver;
 use super::{call, text};
 use crate::gateway::{Gateway, Setup, answer};
@@ -19,16 +20,15 @@ fn later(by: SignedDuration) -> String {
     (Timestamp::now() + by).to_string()
 }
 
-/// What the model reads of a result that is data.
-fn data(result: &Value) -> Value {
-    assert_eq!(result["isError"], false, "{result}");
-    serde_json::from_str(&text(result)).expect("JSON")
-}
-
-/// Has a job made; its id.
+/// Has the model make a job; its id.
 async fn create(gateway: &Gateway, session: &str, input: Value) -> String {
-    let made = data(&call(gateway, session, "cron_create", input).await);
-    made["id"].as_str().expect("an id").to_owned()
+    let made = call(gateway, session, "cron_create", input).await;
+    assert_eq!(made["isError"], false, "{made}");
+    let told = text(&made);
+    let id = told
+        .strip_prefix("Job ")
+        .and_then(|rest| rest.split_once(" is set. Next: "));
+    id.unwrap_or_else(|| panic!("{told}")).0.to_owned()
 }
 
 /// Has a prompt set for tomorrow; the job's id.
@@ -38,7 +38,7 @@ async fn tomorrow(gateway: &Gateway, session: &str, prompt: &str) -> String {
 }
 
 async fn list(gateway: &Gateway, session: &str) -> Value {
-    data(&call(gateway, session, "cron_list", json!({})).await)
+    data(gateway, session, "cron_list", json!({})).await
 }
 
 async fn refused(gateway: &Gateway, session: &str, tool: &str, input: Value) -> String {
@@ -135,6 +135,11 @@ async fn a_job_is_made_carried_out_listed_and_removed() {
         "{shown}"
     );
     assert_eq!(asked(&gateway, "the tea is ready"), 1);
+    let told = text(&call(&gateway, "mine", "cron_list", json!({})).await);
+    assert!(
+        told.starts_with("1 jobs of agent main") && told.contains(&id),
+        "{told}"
+    );
 
     let schedule = json!({
         "schedule": "0 9 * * 1-5", "timeZone": "America/New_York", "prompt": "good morning",
@@ -146,7 +151,7 @@ async fn a_job_is_made_carried_out_listed_and_removed() {
     assert!(next.contains("T09:00:00-0"), "on the zone's clock: {next}");
     for id in [&id, &again] {
         let removed = call(&gateway, "mine", "cron_delete", json!({"id": id})).await;
-        assert_eq!(data(&removed)["removed"], true, "{removed}");
+        assert_eq!(text(&removed), format!("Job {id} is removed."));
         let told = refused(&gateway, "mine", "cron_delete", json!({"id": id})).await;
         assert!(told.contains("no job"), "{told}");
     }

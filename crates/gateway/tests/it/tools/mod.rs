@@ -2,6 +2,7 @@
 
 mod call;
 mod cron;
+mod direct;
 mod history;
 mod message;
 mod nodes;

@@ -1,22 +1,10 @@
 //! Tokens for people, by which any MCP client calls the tools as a session does.
 
 use reqwest::Method;
-use serde_json::{Value, json};
+use serde_json::json;
 
-use crate::gateway::{Gateway, Setup, answer};
-
-/// A request to `/mcp` with a token; status and JSON.
-async fn ask(gateway: &Gateway, token: &str, method: &str, params: Value) -> (u16, Value) {
-    let request = json!({"jsonrpc": "2.0", "id": 1, "method": method, "params": params});
-    answer(
-        gateway
-            .request(Method::POST, "/mcp")
-            .header("accept", "application/json, text/event-stream")
-            .bearer_auth(token)
-            .json(&request),
-    )
-    .await
-}
+use super::direct::ask;
+use crate::gateway::{Gateway, Setup};
 
 #[tokio::test]
 async fn a_person_acts_as_a_session_as_long_as_it_lives() {
