@@ -7,7 +7,7 @@ use ccpool_protocol::control::Control;
 use ccpool_protocol::record::ContainerState;
 use ccpool_protocol::state::{SessionStatus, field};
 use ccpool_protocol::transcript::Entry;
-use ccpool_protocol::{SessionId, TurnId};
+use ccpool_protocol::{ReplyEvent, SessionId, TurnId};
 use tracing::Instrument;
 
 use crate::courtesy::FirstWords;
@@ -228,6 +228,19 @@ impl Pool {
             sessions.extend(SessionInfo::from_state(session, &state));
         }
         Ok(sessions)
+    }
+
+    /// How the newest turn of a session ended; none where none has, or where what its container has
+    /// written is no ending.
+    ///
+    /// # Errors
+    /// `Unavailable`.
+    pub async fn newest_ending(
+        &self,
+        session: &SessionId,
+    ) -> Result<Option<ReplyEvent>, PoolError> {
+        let written = self.inner.store.result(session).await?;
+        Ok(written.and_then(|json| serde_json::from_str(&json).ok()))
     }
 
     /// What was asked and answered in a session, live or ended: of the newest turns but `skip`, as

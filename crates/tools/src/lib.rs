@@ -18,6 +18,7 @@ mod config_get;
 mod cron;
 mod message;
 mod nodes;
+mod outbound;
 mod policy;
 mod running;
 mod sessions;

@@ -1,7 +1,6 @@
 mod body;
 mod channel;
 mod channels;
-mod connection;
 mod post;
 mod retry;
 mod send;

@@ -7,22 +7,25 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use bytes::Bytes;
 use ccpool::config::{self, ChannelKind, Messages};
 use http::header::{CONTENT_TYPE, RETRY_AFTER, USER_AGENT};
-use http::{HeaderName, HeaderValue, Request, StatusCode};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 use url::Url;
 
 use super::body::body;
 use super::channel::{Channel, Message};
-use super::connection::{Answered, Connector};
 use super::retry::{Retries, retry_after, retry_after_in};
 use super::signature::{ID, SIGNATURE, TIMESTAMP, sign};
 use crate::Refusal;
+use crate::outbound::{ExchangeError, Outgoing, Tls, ask};
+
+/// Of an answer's body, enough to find how long it asks to wait.
+const BEGINNING: usize = 16_384;
 
 /// A channel of the configuration.
 pub(super) struct Post {
     channel: config::Channel,
     timeout: Duration,
     retries: u32,
-    connector: Connector,
+    tls: Tls,
 }
 
 impl Post {
@@ -31,7 +34,7 @@ impl Post {
             channel: channel.clone(),
             timeout: settings.timeout,
             retries: settings.retries,
-            connector: Connector::default(),
+            tls: Tls::default(),
         }
     }
 
@@ -40,10 +43,15 @@ impl Post {
         let Ok(url) = Url::parse(self.channel.url.expose()) else {
             return Outcome::Refused(Refused::Unusable);
         };
-        let Some(request) = self.request(message, body) else {
+        let Some(headers) = self.headers(message, body) else {
             return Outcome::Refused(Refused::Unusable);
         };
-        let sent = self.connector.send(&url, request);
+        let sent = self.sent(Outgoing {
+            method: Method::POST,
+            url,
+            headers,
+            body: body.clone(),
+        });
         match tokio::time::timeout(self.timeout, sent).await {
             Ok(Ok(answered)) => judge(&answered),
             Ok(Err(error)) => {
@@ -55,11 +63,27 @@ impl Post {
         }
     }
 
+    async fn sent(&self, request: Outgoing) -> Result<Answered, ExchangeError> {
+        let answer = ask(&self.tls, request).await?;
+        let (status, headers) = (answer.head.status, answer.head.headers.clone());
+        // The status decides; a body that is too long or breaks off says nothing more.
+        let beginning = match answer.read(BEGINNING).await {
+            Ok((beginning, false)) => beginning,
+            Ok((_, true)) | Err(_) => Vec::new(),
+        };
+        Ok(Answered {
+            status,
+            headers,
+            beginning,
+        })
+    }
+
     /// Signed anew for each attempt, so that a receiver can refuse old ones; all else stays.
-    fn request(&self, message: &Message, body: &Bytes) -> Option<Request<Bytes>> {
-        let mut request = Request::post("/")
-            .header(CONTENT_TYPE, "application/json")
-            .header(USER_AGENT, concat!("ccpool/", env!("CARGO_PKG_VERSION")));
+    fn headers(&self, message: &Message, body: &Bytes) -> Option<HeaderMap> {
+        const AGENT: &str = concat!("ccpool/", env!("CARGO_PKG_VERSION"));
+        let mut sent = HeaderMap::new();
+        sent.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        sent.insert(USER_AGENT, HeaderValue::from_static(AGENT));
         if let ChannelKind::Webhook { secret } = &self.channel.kind {
             let now = SystemTime::now().duration_since(UNIX_EPOCH);
             let now = now.unwrap_or_default().as_secs();
@@ -71,10 +95,10 @@ impl Post {
             ];
             for (name, value) in headers {
                 let name = HeaderName::from_static(name);
-                request = request.header(name, HeaderValue::try_from(value).ok()?);
+                sent.insert(name, HeaderValue::try_from(value).ok()?);
             }
         }
-        request.body(body.clone()).ok()
+        Some(sent)
     }
 }
 
@@ -113,6 +137,15 @@ impl Channel for Post {
             tokio::time::sleep(wait).await;
         }
     }
+}
+
+/// What came back.
+#[derive(Debug)]
+struct Answered {
+    status: StatusCode,
+    headers: HeaderMap,
+    /// Empty where it is longer than is looked at.
+    beginning: Vec<u8>,
 }
 
 /// How an attempt ended.
@@ -219,8 +252,6 @@ impl fmt::Display for Trouble {
 
 #[cfg(test)]
 mod tests {
-    use http::HeaderMap;
-
     use super::*;
 
     fn answered(status: u16, header: Option<&'static str>, body: &'static str) -> Outcome {

@@ -1,5 +1,4 @@
 mod fetch;
-mod http;
 #[cfg(test)]
 mod loopback;
 mod plain;

@@ -25,6 +25,8 @@ async fn an_agent_sees_its_own_sessions_only() {
     );
 
     let own = call(&gateway, "mine", "session_status", json!({})).await;
+    let newest = "has completed: ";
+    assert!(text(&own).contains(newest), "{own}");
     assert!(text(&own).contains("busy"), "{own}");
 
     for (tool, input) in [

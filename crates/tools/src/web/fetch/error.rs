@@ -4,7 +4,7 @@ use http::StatusCode;
 
 use super::location::LocationError;
 use crate::Refusal;
-use crate::web::http::ExchangeError;
+use crate::outbound::ExchangeError;
 
 /// Why a page was not read.
 #[derive(Debug, thiserror::Error)]

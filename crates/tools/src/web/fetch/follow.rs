@@ -9,7 +9,7 @@ use url::{Host, Url};
 use super::address::may_be_fetched;
 use super::error::FetchError;
 use super::location::redirected;
-use crate::web::http::{Incoming, Network, Outgoing, Tls, exchange};
+use crate::outbound::{Incoming, Network, Outgoing, Tls, exchange};
 
 /// What is told to servers about who asks.
 const AGENT: &str = concat!("ccpool/", env!("CARGO_PKG_VERSION"));

@@ -9,7 +9,7 @@ use super::charset::{Decoded, decoded};
 use super::error::FetchError;
 use super::media::{Kind, Media, is_binary, sniffed};
 use super::page;
-use crate::web::http::{Incoming, unpacked};
+use crate::outbound::{Incoming, unpacked};
 
 /// What was fetched, as text.
 #[derive(Debug)]

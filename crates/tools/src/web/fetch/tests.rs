@@ -12,7 +12,7 @@ use names::Names;
 
 use super::error::FetchError;
 use super::tool::{Page, WebFetch};
-use crate::web::http::Tls;
+use crate::outbound::Tls;
 use crate::web::loopback::{Reply, Server, configured};
 
 /// A public address that nobody is asked at: `Names` connects to the test's own server.

@@ -11,7 +11,7 @@ use super::follow::follow;
 use super::location::given;
 use super::read::{Document, read};
 use super::shown::shown;
-use crate::web::http::{Network, System, Tls};
+use crate::outbound::{Network, System, Tls};
 use crate::{Answer, Call, Effect, Refusal, Tool};
 
 /// Characters of one answer.

@@ -3,7 +3,7 @@ use std::time::Duration;
 use ccpool::config::SearchProvider;
 
 use crate::Refusal;
-use crate::web::http::ExchangeError;
+use crate::outbound::ExchangeError;
 
 /// Why a search gave nothing. No variant holds the key, or text that the provider wrote.
 #[derive(Debug, thiserror::Error)]

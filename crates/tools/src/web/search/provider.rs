@@ -14,7 +14,7 @@ use super::error::SearchError;
 use super::hit::Hit;
 use super::searxng::Searxng;
 use super::tavily::Tavily;
-use crate::web::http::Outgoing;
+use crate::outbound::Outgoing;
 
 /// What is searched for.
 #[derive(Debug, Clone, Copy)]

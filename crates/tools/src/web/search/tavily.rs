@@ -8,7 +8,7 @@ use url::Url;
 use super::error::SearchError;
 use super::hit::Hit;
 use super::provider::{Provider, Query, bearer, endpoint, failure};
-use crate::web::http::Outgoing;
+use crate::outbound::Outgoing;
 
 /// Tavily, <https://docs.tavily.com/documentation/api-reference/endpoint/search>: a POST of `query`,
 /// `max_results` and `time_range` as JSON, the key as a bearer token, results in `results` with their

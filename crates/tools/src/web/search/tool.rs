@@ -1,4 +1,3 @@
-use std::net::SocketAddr;
 use std::time::Duration;
 
 use ccpool::config::{Config, SearchProvider};
@@ -7,12 +6,11 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::json;
 use tokio::time::timeout;
-use url::{Host, Url};
 
 use super::error::SearchError;
 use super::hit::{Hit, listed};
 use super::provider::{Freshness, Provider, Query, provider};
-use crate::web::http::{ExchangeError, Network, Outgoing, System, Tls, exchange};
+use crate::outbound::{Outgoing, Tls, ask};
 use crate::web::plain::NOTICE;
 use crate::{Answer, Call, Effect, Refusal, Tool};
 
@@ -80,10 +78,7 @@ impl WebSearch {
         request: Outgoing,
     ) -> Result<(StatusCode, http::HeaderMap, Vec<u8>), SearchError> {
         let unreached = |source| SearchError::Unreached { provider, source };
-        let addresses = resolved(&request.url).await.map_err(unreached)?;
-        let answer = exchange(&System, &self.tls, &addresses, request)
-            .await
-            .map_err(unreached)?;
+        let answer = ask(&self.tls, request).await.map_err(unreached)?;
         let (status, headers) = (answer.head.status, answer.head.headers.clone());
         let (body, is_cut) = answer.read(ANSWER_BYTES).await.map_err(unreached)?;
         if is_cut {
@@ -91,20 +86,6 @@ impl WebSearch {
         }
         Ok((status, headers, body))
     }
-}
-
-async fn resolved(url: &Url) -> Result<Vec<SocketAddr>, ExchangeError> {
-    let found = match url.host() {
-        Some(Host::Ipv4(address)) => vec![address.into()],
-        Some(Host::Ipv6(address)) => vec![address.into()],
-        Some(Host::Domain(name)) => System.lookup(name).await.map_err(ExchangeError::Connect)?,
-        None => return Err(ExchangeError::Url),
-    };
-    let port = url.port_or_known_default().ok_or(ExchangeError::Url)?;
-    Ok(found
-        .into_iter()
-        .map(|address| SocketAddr::new(address, port))
-        .collect())
 }
 
 #[derive(Debug, Deserialize, JsonSchema)]

@@ -8,7 +8,7 @@ use flate2::write::GzEncoder;
 
 use super::*;
 use crate::Refusal;
-use crate::web::http::ExchangeError;
+use crate::outbound::ExchangeError;
 
 const URL: &str = "http://example.org/";
 

@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use super::*;
 use crate::Refusal;
+use crate::outbound::System;
 use crate::web::fetch::location::LocationError;
-use crate::web::http::System;
 
 #[tokio::test]
 async fn a_private_address_is_refused_in_whatever_form() {

@@ -7,7 +7,7 @@ use futures::FutureExt;
 use futures::future::BoxFuture;
 use tokio::net::TcpStream;
 
-use crate::web::http::Network;
+use crate::outbound::Network;
 
 /// Names that mean what a test says, at each look-up something else if it says so. Whatever address is
 /// connected to, the test's server answers.

@@ -7,8 +7,8 @@ use rustls::pki_types::PrivateKeyDer;
 use rustls::{RootCertStore, ServerConfig};
 
 use super::*;
+use crate::outbound::ExchangeError;
 use crate::web::fetch::location::LocationError;
-use crate::web::http::ExchangeError;
 
 /// A server for `example.org`, and tools that trust it and that do not.
 async fn secure_world() -> (WebFetch, WebFetch, Server) {

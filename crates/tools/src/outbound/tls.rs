@@ -14,12 +14,12 @@ use super::exchange::ExchangeError;
 /// TLS with the certificate authorities that this host trusts. They are read when they are first
 /// needed.
 #[derive(Default)]
-pub(in crate::web) struct Tls(OnceCell<Arc<ClientConfig>>);
+pub(crate) struct Tls(OnceCell<Arc<ClientConfig>>);
 
 impl Tls {
     /// TLS that trusts these authorities alone.
     #[cfg(test)]
-    pub(in crate::web) fn trusting(roots: RootCertStore) -> Self {
+    pub(crate) fn trusting(roots: RootCertStore) -> Self {
         Self(OnceCell::new_with(Some(config(roots))))
     }
 

@@ -8,7 +8,7 @@ mod exchange;
 mod network;
 mod tls;
 
-pub(super) use body::unpacked;
-pub(super) use exchange::{ExchangeError, Incoming, Outgoing, exchange};
-pub(super) use network::{Network, System};
-pub(super) use tls::Tls;
+pub(crate) use body::unpacked;
+pub(crate) use exchange::{ExchangeError, Incoming, Outgoing, ask, exchange};
+pub(crate) use network::{Network, System};
+pub(crate) use tls::Tls;

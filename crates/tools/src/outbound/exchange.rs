@@ -14,7 +14,7 @@ use tokio::task::JoinSet;
 use tokio::time::timeout;
 use url::{Host, Url};
 
-use super::network::Network;
+use super::network::{Network, System};
 use super::tls::Tls;
 
 /// How long one address may take to answer before the next one is tried.
@@ -24,17 +24,17 @@ const HEAD_BYTES: usize = 64 << 10;
 
 /// A request, as it is sent to one server.
 #[derive(Debug)]
-pub(in crate::web) struct Outgoing {
-    pub(in crate::web) method: Method,
+pub(crate) struct Outgoing {
+    pub(crate) method: Method,
     /// `http` or `https`, with a host.
-    pub(in crate::web) url: Url,
-    pub(in crate::web) headers: HeaderMap,
-    pub(in crate::web) body: Bytes,
+    pub(crate) url: Url,
+    pub(crate) headers: HeaderMap,
+    pub(crate) body: Bytes,
 }
 
 /// Why nothing came back.
 #[derive(Debug, thiserror::Error)]
-pub(in crate::web) enum ExchangeError {
+pub(crate) enum ExchangeError {
     #[error("the URL cannot be requested")]
     Url,
     #[error("no connection was made")]
@@ -49,8 +49,8 @@ pub(in crate::web) enum ExchangeError {
 
 /// An answer whose body is still to be read.
 #[derive(Debug)]
-pub(in crate::web) struct Incoming {
-    pub(in crate::web) head: http::response::Parts,
+pub(crate) struct Incoming {
+    pub(crate) head: http::response::Parts,
     body: hyper::body::Incoming,
     /// Dropped with the answer, and with it the connection.
     _connection: JoinSet<()>,
@@ -61,7 +61,7 @@ pub(in crate::web) struct Incoming {
 ///
 /// # Errors
 /// See [`ExchangeError`].
-pub(in crate::web) async fn exchange(
+pub(crate) async fn exchange(
     network: &dyn Network,
     tls: &Tls,
     addresses: &[SocketAddr],
@@ -74,6 +74,24 @@ pub(in crate::web) async fn exchange(
     } else {
         send(stream, request).await
     }
+}
+
+/// Sends a request to wherever its host is found now: for URLs that a person has configured.
+///
+/// # Errors
+/// See [`ExchangeError`].
+pub(crate) async fn ask(tls: &Tls, request: Outgoing) -> Result<Incoming, ExchangeError> {
+    let url = &request.url;
+    let found = match url.host() {
+        Some(Host::Ipv4(address)) => vec![address.into()],
+        Some(Host::Ipv6(address)) => vec![address.into()],
+        Some(Host::Domain(name)) => System.lookup(name).await.map_err(ExchangeError::Connect)?,
+        None => return Err(ExchangeError::Url),
+    };
+    let port = url.port_or_known_default().ok_or(ExchangeError::Url)?;
+    let at = |address| SocketAddr::new(address, port);
+    let addresses: Vec<SocketAddr> = found.into_iter().map(at).collect();
+    exchange(&System, tls, &addresses, request).await
 }
 
 async fn connect(
@@ -154,7 +172,7 @@ fn server_name(url: &Url) -> Result<ServerName<'static>, ExchangeError> {
 
 impl Incoming {
     /// What the server says that its body measures, in bytes.
-    pub(in crate::web) fn announced_bytes(&self) -> Option<u64> {
+    pub(crate) fn announced_bytes(&self) -> Option<u64> {
         let length = self.head.headers.get(CONTENT_LENGTH)?;
         length.to_str().ok()?.parse().ok()
     }
@@ -163,10 +181,7 @@ impl Incoming {
     ///
     /// # Errors
     /// [`ExchangeError::Http`] when the connection breaks before the body has ended.
-    pub(in crate::web) async fn read(
-        mut self,
-        limit: usize,
-    ) -> Result<(Vec<u8>, bool), ExchangeError> {
+    pub(crate) async fn read(mut self, limit: usize) -> Result<(Vec<u8>, bool), ExchangeError> {
         let mut read = Vec::new();
         while let Some(frame) = self.body.frame().await {
             let frame = frame.map_err(ExchangeError::Http)?;
