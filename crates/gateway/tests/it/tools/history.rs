@@ -56,10 +56,28 @@ async fn what_was_asked_and_answered_can_be_read() {
         "{oldest}"
     );
 
-    let foreign = json!({"session": "mine"});
-    let refused = call(&gateway, "theirs", "sessions_history", foreign).await;
-    assert_eq!(refused["isError"], true);
-    assert!(!text(&refused).contains("question"), "{refused}");
+    // Another agent's session neither reads it nor speaks to it.
+    for (tool, input) in [
+        ("sessions_history", json!({"session": "mine"})),
+        ("session_status", json!({"session": "mine"})),
+        (
+            "sessions_send",
+            json!({"session": "mine", "prompt": "from another agent"}),
+        ),
+    ] {
+        let refused = call(&gateway, "theirs", tool, input).await;
+        assert_eq!(refused["isError"], true, "{tool}: {refused}");
+        let told = text(&refused);
+        assert!(told.contains("has no session `mine`"), "{tool}: {told}");
+    }
+    let asked = gateway.model.requests();
+    let from_theirs = |text: &str| text.contains("from another agent");
+    let mut texts = asked.iter().map(|request| request.last_user_text.clone());
+    // Only the model of the session that tried has seen those words: in its own prompt.
+    assert!(
+        !texts.any(|text| from_theirs(&text) && !text.contains("[[do:")),
+        "it was sent"
+    );
     gateway.stop().await;
 }
 
