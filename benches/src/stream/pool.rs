@@ -174,6 +174,7 @@ pub(crate) async fn serve(
         "redis": {"url": "embedded"},
         "claude": {"path": claude},
         "http": {"listen": "127.0.0.1:0"},
+        "tools": {"callsPerSecond": 100_000},
         "dataDir": data,
     });
     if let (Some(all), Some(more)) = (text["redis"].as_object_mut(), redis.as_object()) {

@@ -215,6 +215,11 @@ impl Pool {
         Ok(Self { inner })
     }
 
+    /// What it was started with.
+    pub fn config(&self) -> &Config {
+        &self.inner.config
+    }
+
     /// Waits until `count` containers are claimable.
     ///
     /// # Errors

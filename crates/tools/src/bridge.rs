@@ -22,7 +22,8 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::auth::identify;
-use crate::running::{Running, heed};
+use crate::pace::Pace;
+use crate::running::{MOST, Running, heed};
 use crate::{Answer, Call, Caller, Effect, GatewayTools, Progress, Refusal, ToolDescription};
 
 /// How often a call that takes long is said to be under way, so that nobody takes it for dead.
@@ -54,6 +55,7 @@ pub fn bridge(
         pool: pool.clone(),
         tools: Arc::new(tools),
         running: running.clone(),
+        pace: Arc::new(Pace::new(pool.config().tools.calls_per_second)),
     };
     let service = StreamableHttpService::new(
         move || Ok(bridge.clone()),
@@ -72,6 +74,7 @@ struct Bridge {
     pool: Pool,
     tools: Arc<GatewayTools>,
     running: Running,
+    pace: Arc<Pace>,
 }
 
 impl ServerHandler for Bridge {
@@ -105,7 +108,7 @@ impl ServerHandler for Bridge {
         context: RequestContext<RoleServer>,
     ) -> Result<CallToolResponse, ErrorData> {
         let caller = identified(&context)?;
-        let _under_way = self.running.begin(&caller, context.id.clone(), &context.ct);
+        let under_way = self.running.begin(&caller, context.id.clone(), &context.ct);
         let (Some(session), Some(agent)) = (caller.session, caller.agent) else {
             return Ok(refused(&Refusal::new(
                 "This container serves no session yet, so it has nothing to show. Call again once a \
@@ -113,6 +116,19 @@ impl ServerHandler for Bridge {
             ))
             .into());
         };
+        if under_way.is_none() {
+            return Ok(refused(&Refusal::new(format!(
+                "{MOST} calls of this session are under way already. Wait for one of them."
+            )))
+            .into());
+        }
+        if let Err(wait) = self.pace.take(&session) {
+            return Ok(refused(&Refusal::new(format!(
+                "This session calls tools too often. Wait {:.1} s, and call less.",
+                wait.as_secs_f64()
+            )))
+            .into());
+        }
         let call = Call {
             caller: Caller {
                 session,

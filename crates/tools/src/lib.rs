@@ -19,6 +19,7 @@ mod cron;
 mod message;
 mod nodes;
 mod outbound;
+mod pace;
 mod policy;
 mod running;
 mod sessions;

@@ -20,6 +20,9 @@ use tokio_util::sync::CancellationToken;
 /// Longest request.
 const BODY_BYTES: usize = 4 << 20;
 
+/// How many calls of one session may be under way.
+pub(crate) const MOST: usize = 32;
+
 /// Whose call it is: one client may not cancel another's.
 type Key = (Option<ContainerId>, Option<SessionId>, RequestId);
 
@@ -47,19 +50,25 @@ struct Cancelled {
 }
 
 impl Running {
-    /// A call has begun.
+    /// A call has begun. None: as many of its session's are under way as may be.
     pub(crate) fn begin(
         &self,
         caller: &Caller,
         request: RequestId,
         cancelled: &CancellationToken,
-    ) -> UnderWay {
+    ) -> Option<UnderWay> {
         let key = key(caller, request);
-        self.with(|calls| calls.insert(key.clone(), cancelled.clone()));
-        UnderWay {
-            running: self.clone(),
-            key,
-        }
+        self.with(|calls| {
+            let same = calls.keys().filter(|call| call.1 == key.1);
+            if same.count() >= MOST {
+                return None;
+            }
+            calls.insert(key.clone(), cancelled.clone());
+            Some(UnderWay {
+                running: self.clone(),
+                key,
+            })
+        })
     }
 
     fn cancel(&self, key: &Key) {
@@ -119,6 +128,20 @@ mod tests {
     }
 
     #[test]
+    fn only_so_many_run_at_once() {
+        let running = Running::default();
+        let begin = |number: usize| {
+            let id = RequestId::Number(i64::try_from(number).unwrap());
+            running.begin(&caller(1), id, &CancellationToken::new())
+        };
+        let mut calls: Vec<_> = (0..MOST).map(begin).collect();
+        assert!(calls.iter().all(Option::is_some));
+        assert!(begin(MOST).is_none());
+        calls.pop();
+        assert!(begin(MOST).is_some());
+    }
+
+    #[test]
     fn a_call_is_cancelled_by_its_own_client_and_while_it_runs() {
         let body =
             br#"{"jsonrpc":"2.0","method":"notifications/cancelled","params":{"requestId":7}}"#;
@@ -126,6 +149,7 @@ mod tests {
         let running = Running::default();
         let token = CancellationToken::new();
         let call = running.begin(&caller(1), id.clone(), &token);
+        assert!(call.is_some());
         running.cancel(&key(&caller(2), id.clone()));
         running.cancel(&key(&caller(1), RequestId::Number(8)));
         assert!(!token.is_cancelled());

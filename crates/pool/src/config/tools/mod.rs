@@ -30,7 +30,7 @@ pub use web_search::{SearchEngine, WebSearch};
 
 use super::given::Given;
 use super::key_path::KeyPath;
-use super::units::Text;
+use super::units::{Count, Text};
 use super::validate::Check;
 use cron::RawCron;
 use message::RawMessages;
@@ -47,6 +47,8 @@ pub(crate) struct RawTools {
     pub(crate) allow: Given<Vec<Text>>,
     /// Names of tools that nobody may use; these win.
     pub(crate) deny: Given<Vec<Text>>,
+    /// How many calls a session may make in a second, over time; three seconds' worth at once.
+    pub(crate) calls_per_second: Given<Count<1, 100_000>>,
     pub(crate) sessions: RawSessionTools,
     pub(crate) message: RawMessages,
     pub(crate) web_search: RawWebSearch,
@@ -61,6 +63,7 @@ impl Default for RawTools {
         Self {
             allow: Given::of(vec!["*"]),
             deny: Given::of(Vec::<String>::new()),
+            calls_per_second: Given::of(20),
             sessions: RawSessionTools::default(),
             message: RawMessages::default(),
             web_search: RawWebSearch::default(),
@@ -76,6 +79,8 @@ impl Default for RawTools {
 pub struct Tools {
     /// Who may use which.
     pub rules: ToolRules,
+    /// How many calls a session may make in a second, over time; at least 1.
+    pub calls_per_second: u32,
     /// Tools that deal with sessions.
     pub sessions: SessionTools,
     /// `message`.
@@ -98,6 +103,13 @@ impl Check<'_> {
                 allow: self.texts(&at.key("allow"), &raw.allow),
                 deny: self.texts(&at.key("deny"), &raw.deny),
             },
+            calls_per_second: self
+                .value(
+                    &at.key("callsPerSecond"),
+                    &raw.calls_per_second,
+                    &RawTools::default().calls_per_second,
+                )
+                .0,
             sessions: self.session_tools(&at.key("sessions"), &raw.sessions),
             message: self.messages(&at.key("message"), &raw.message),
             web_search: self.web_search(&at.key("webSearch"), &raw.web_search),
@@ -118,6 +130,7 @@ impl Tools {
         json!({
             "allow": self.rules.allow,
             "deny": self.rules.deny,
+            "callsPerSecond": self.calls_per_second,
             "sessions": self.sessions.shown(),
             "message": self.message.shown(),
             "webSearch": self.web_search.shown(),
