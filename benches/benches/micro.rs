@@ -163,6 +163,7 @@ fn hundred() -> Observed {
             gateways: vec![me()],
             settings: Settings::default(),
             emptied: false,
+            settled: true,
         },
         me: me(),
         containers,

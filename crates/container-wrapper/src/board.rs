@@ -49,6 +49,8 @@ struct State {
     registered: bool,
     /// The report has changed in a way that gateways wait for.
     announce: bool,
+    /// Redis has not said yet that it took the last announcement.
+    announcing: bool,
 }
 
 impl Board {
@@ -72,6 +74,7 @@ impl Board {
                 ],
                 registered: false,
                 announce: true,
+                announcing: false,
             }),
             wake: Notify::new(),
             done: watch::Sender::new(0),
@@ -161,7 +164,14 @@ impl Board {
             state.report.push((report::REGISTERED_AT, now.to_string()));
         }
         let announce = std::mem::take(&mut state.announce);
+        state.announcing |= announce;
         (state.report.clone(), announce)
+    }
+
+    /// Redis has taken the report.
+    pub(crate) fn announced(&self) {
+        self.state().announcing = false;
+        self.advance();
     }
 
     pub(crate) fn must_announce(&self) -> bool {
@@ -217,7 +227,7 @@ impl Board {
     pub(crate) async fn flushed(&self) {
         self.until(|state| {
             let empty = |(_, outbox): &(SessionKeys, Outbox)| outbox.is_empty();
-            !state.announce && state.outbox.as_ref().is_none_or(empty)
+            !state.announce && !state.announcing && state.outbox.as_ref().is_none_or(empty)
         })
         .await;
     }

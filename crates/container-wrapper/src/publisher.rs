@@ -176,7 +176,7 @@ impl Publisher {
             }
             return Err(error);
         }
-        self.board.advance();
+        self.board.announced();
         Ok(())
     }
 }

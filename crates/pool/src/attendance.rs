@@ -32,6 +32,8 @@ pub(crate) struct Known {
     until: Instant,
     /// Redis does not answer at the moment.
     pub(crate) lost: bool,
+    /// From when on whoever is not registered is gone: an emptied Redis has lost the register too.
+    settled_at: Option<Instant>,
 }
 
 impl Known {
@@ -41,6 +43,7 @@ impl Known {
         if now >= self.until {
             standing.fence = None;
         }
+        standing.settled = self.settled_at.is_none_or(|at| now >= at);
         standing
     }
 
@@ -74,6 +77,7 @@ impl Attendance {
         let asked = Instant::now();
         let standing = store.attend(&me, KEEP, &pool).await?;
         let known = Known {
+            settled_at: settling(&standing, None),
             standing,
             until: asked + KEEP,
             lost: false,
@@ -129,10 +133,12 @@ impl Attendance {
             (Some(_), None) => tracing::warn!(leader = ?standing.leader, "leads no longer"),
             (Some(_), Some(_)) | (None, None) => {}
         }
+        let settled_at = settling(&standing, self.known.borrow().settled_at);
         self.known.send_replace(Known {
             standing,
             until: asked + KEEP,
             lost: false,
+            settled_at,
         });
         Ok(())
     }
@@ -169,5 +175,52 @@ impl Attendance {
                 () = tokio::time::sleep(pause) => {}
             }
         }
+    }
+}
+
+/// Those that live register within [`KEEP`], if Redis answers them.
+fn settling(standing: &Standing, before: Option<Instant>) -> Option<Instant> {
+    match standing.emptied {
+        true => Some(Instant::now() + KEEP),
+        false => before,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn told(emptied: bool) -> Standing {
+        Standing {
+            now: 0,
+            fence: Some(Fence(1)),
+            leader: None,
+            gateways: Vec::new(),
+            settings: Settings::default(),
+            emptied,
+            settled: true,
+        }
+    }
+
+    #[test]
+    fn an_emptied_register_is_believed_once_everybody_could_register() {
+        let now = Instant::now();
+        let settled_at = settling(&told(true), None);
+        // It stays so when Redis is filled again a moment later.
+        let settled_at = settling(&told(false), settled_at);
+        let known = Known {
+            standing: told(false),
+            until: now + KEEP * 10,
+            lost: false,
+            settled_at,
+        };
+        assert!(!known.standing(now).settled);
+        assert!(
+            !known
+                .standing(now)
+                .is_steward(&GatewayId::from_random(1, "a"), "b")
+        );
+        assert!(known.standing(now + KEEP * 2).settled);
+        assert_eq!(settling(&told(false), None), None);
     }
 }

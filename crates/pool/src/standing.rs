@@ -27,6 +27,8 @@ pub struct Standing {
     pub settings: Settings,
     /// Redis has lost what it knew of the pool.
     pub emptied: bool,
+    /// Every gateway that lives has had the time to register since Redis lost what it knew.
+    pub settled: bool,
 }
 
 /// What was changed while the pool runs.
@@ -76,14 +78,15 @@ impl Settings {
 
 impl Standing {
     /// Whether `me` has to look after the containers of `host`: the leader does if its own run
-    /// there, otherwise one of those whose do, and the leader again if there is none.
+    /// there, otherwise one of those whose do, and the leader again if there is none: not as long as
+    /// one may only have had no time yet to register in an emptied Redis.
     pub fn is_steward(&self, me: &GatewayId, host: &str) -> bool {
         let leads = |gateway: &&GatewayId| self.leader.as_ref() == Some(*gateway);
         let mut there = self.gateways.iter().filter(|g| g.host() == host);
         let steward = there.clone().find(leads).or_else(|| there.next());
         match steward {
             Some(steward) => steward == me && (self.fence.is_some() || !leads(&steward)),
-            None => self.fence.is_some(),
+            None => self.fence.is_some() && self.settled,
         }
     }
 }
@@ -109,6 +112,7 @@ mod tests {
             gateways: gateways.clone(),
             settings: Settings::default(),
             emptied: false,
+            settled: true,
         };
         for (host, steward) in [("a", &a2), ("b", &b1), ("gone", &a2)] {
             for me in &gateways {
@@ -119,6 +123,12 @@ mod tests {
                 );
             }
         }
+        // Who is there has a steward also then; whether anybody is elsewhere is not known yet.
+        let unsettled = Standing {
+            settled: false,
+            ..standing(&a2)
+        };
+        assert!(unsettled.is_steward(&a2, "a") && !unsettled.is_steward(&a2, "gone"));
         // Its lease is over, and it does not know by whom it was followed.
         let mut late = standing(&a2);
         late.fence = None;

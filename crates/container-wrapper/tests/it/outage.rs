@@ -79,6 +79,37 @@ async fn redis_comes_back_empty() {
     assert_eq!(rig.ending("t2").await["type"], "completed");
 }
 
+/// Nothing has told the wrapper yet that Redis has lost everything.
+#[tokio::test]
+async fn one_that_ends_says_once_more_how_its_session_stands() {
+    let mut rig = Rig::prepare().await;
+    rig.boot.heartbeat_ms = 60_000;
+    rig.boot.stop_ms = 30_000;
+    rig.launch();
+    rig.ready().await;
+    rig.assign().await;
+    rig.push(json!({"turn": "t1", "text": "hello"})).await;
+    rig.ending("t1").await;
+    rig.redis.down().await;
+    rig.redis.wipe();
+    Rig::signal(rig.pid(), Signal::SIGTERM);
+    let claude = rig.claude_pid();
+    eventually("claude has gone", || async {
+        let gone = !std::path::Path::new(&format!("/proc/{claude}")).exists();
+        gone.then_some(())
+    })
+    .await;
+    rig.redis.up().await;
+    assert_eq!(rig.exit().await.code(), Some(0));
+    let mut connection = rig.redis.connect().await;
+    assert_eq!(rig.state(field::TURN).await.as_deref(), Some(""));
+    assert_eq!(rig.state(field::UNSURE).await.as_deref(), Some(""));
+    let result: String = redis::AsyncCommands::get(&mut connection, &rig.session.result)
+        .await
+        .unwrap();
+    assert!(result.contains(r#""type":"completed""#), "{result}");
+}
+
 #[tokio::test]
 async fn prompts_pushed_after_an_idle_outage_are_taken() {
     let mut rig = Rig::serving().await;

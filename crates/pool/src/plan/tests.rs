@@ -34,6 +34,7 @@ fn alone() -> Standing {
         gateways: vec![me()],
         settings: Settings::default(),
         emptied: false,
+        settled: true,
     }
 }
 

@@ -47,6 +47,7 @@ impl Register for FakeStore {
             gateways: known.gateways.keys().cloned().collect(),
             settings: Settings::from_hash(&known.settings),
             emptied: known.pool.as_deref() != Some(pool),
+            settled: true,
         })
     }
 

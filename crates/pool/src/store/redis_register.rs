@@ -116,6 +116,7 @@ impl RedisStore {
             gateways,
             settings: Settings::from_hash(&settings),
             emptied: known == "0",
+            settled: true,
         })
     }
 }

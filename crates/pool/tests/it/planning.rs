@@ -29,6 +29,7 @@ fn standing() -> impl Strategy<Value = Standing> {
             gateways,
             settings: Settings::default(),
             emptied: false,
+            settled: true,
         }
     })
 }
