@@ -25,7 +25,8 @@ if ARGV[2] ~= '' and redis.call('HGET', KEYS[3], ARGV[2]) == ARGV[1] then
     end
   end
   local t = redis.call('TIME')
-  redis.call('HSET', KEYS[7], 'status', 'ended', 'turn', '',
+  -- Whose it was is not the container's to say.
+  redis.call('HSET', KEYS[7], 'status', 'ended', 'turn', '', 'agentId', agent,
     'endedAt', t[1] * 1000 + math.floor(t[2] / 1000))
   for i = 7, #KEYS do
     redis.call('PEXPIRE', KEYS[i], ARGV[3])

@@ -19,7 +19,7 @@ use crate::session::Turn;
 /// How many sessions may hand on to each other what a person has asked.
 pub const MOST_HOPS: u32 = 8;
 /// How long it is remembered of a turn how far it is from a person; turns rarely last longer.
-const KEPT: Duration = Duration::from_secs(24 * 3600);
+const KEPT: Duration = Duration::from_secs(3600);
 
 /// Why one session's prompt does not go to another one.
 #[derive(Debug, thiserror::Error)]

@@ -1,5 +1,6 @@
 //! What can be done with a claimed session.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -7,7 +8,7 @@ use ccpool_protocol::control::Control;
 use ccpool_protocol::record::ContainerState;
 use ccpool_protocol::state::{SessionStatus, field};
 use ccpool_protocol::transcript::Entry;
-use ccpool_protocol::{ReplyEvent, SessionId, TurnId};
+use ccpool_protocol::{AgentId, ContainerId, ReplyEvent, SessionId, TurnId};
 use tracing::Instrument;
 
 use crate::courtesy::FirstWords;
@@ -212,9 +213,19 @@ impl Pool {
     /// # Errors
     /// `UnknownSession`, `Unavailable`.
     pub async fn session(&self, session: &SessionId) -> Result<SessionInfo, PoolError> {
-        let state = self.inner.store.session_state(session).await?;
-        SessionInfo::from_state(session.clone(), &state)
-            .ok_or_else(|| PoolError::UnknownSession(session.clone()))
+        let store = &self.inner.store;
+        let state = store.session_state(session).await?;
+        let info = SessionInfo::from_state(session.clone(), &state);
+        let mut info = info.ok_or_else(|| PoolError::UnknownSession(session.clone()))?;
+        // Its container may write anything into its state; whose it is, the record says.
+        if info.status != SessionStatus::Ended
+            && let Some(container) = store.serving(session).await?
+            && let Some((found, _)) = store.container(&container).await?
+            && found.session.as_ref() == Some(session)
+        {
+            info.agent = found.agent.unwrap_or_default();
+        }
+        Ok(info)
     }
 
     /// All live sessions.
@@ -222,10 +233,22 @@ impl Pool {
     /// # Errors
     /// `Unavailable`.
     pub async fn sessions(&self) -> Result<Vec<SessionInfo>, PoolError> {
+        let store = &self.inner.store;
+        let containers = store.containers().await?;
+        let agents: HashMap<ContainerId, AgentId> = containers
+            .into_iter()
+            .filter_map(|container| Some((container.id, container.agent?)))
+            .collect();
         let mut sessions = Vec::new();
-        for (session, _) in self.inner.store.sessions().await? {
-            let state = self.inner.store.session_state(&session).await?;
-            sessions.extend(SessionInfo::from_state(session, &state));
+        for (session, container) in store.sessions().await? {
+            let state = store.session_state(&session).await?;
+            let info = SessionInfo::from_state(session, &state);
+            sessions.extend(info.map(|mut info| {
+                if let Some(agent) = agents.get(&container) {
+                    info.agent = agent.clone();
+                }
+                info
+            }));
         }
         Ok(sessions)
     }

@@ -364,8 +364,12 @@ impl Store for FakeStore {
         if live.is_none_or(|live| live.container != container.id) {
             return Ok(());
         }
-        known.live.remove(session);
+        let agent = known.live.remove(session).map(|live| live.agent);
         let kept = known.session(session);
+        if let Some(agent) = agent {
+            let agent = agent.as_str().to_owned();
+            kept.state.insert(state::AGENT_ID.to_owned(), agent);
+        }
         kept.until = Some(now + millis(retain).max(1));
         let ended = SessionStatus::Ended.as_str().to_owned();
         kept.state.insert(state::STATUS.to_owned(), ended);

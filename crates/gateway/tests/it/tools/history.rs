@@ -1,5 +1,6 @@
 //! `sessions_history`, `agents_list` and `config_get`.
 
+use redis::AsyncCommands;
 use serde_json::json;
 
 use super::{call, text};
@@ -56,7 +57,13 @@ async fn what_was_asked_and_answered_can_be_read() {
         "{oldest}"
     );
 
-    // Another agent's session neither reads it nor speaks to it.
+    // Another agent's session neither reads it nor speaks to it, whatever its container makes of the
+    // state that it may write.
+    let state = "clawdbot:cc:mine:state";
+    let pretend = gateway.redis().await.hset(state, "agentId", "other").await;
+    let (): () = pretend.expect("it can be written");
+    let listed = text(&call(&gateway, "theirs", "sessions_list", json!({})).await);
+    assert!(!listed.contains("mine"), "{listed}");
     for (tool, input) in [
         ("sessions_history", json!({"session": "mine"})),
         ("session_status", json!({"session": "mine"})),
@@ -78,6 +85,11 @@ async fn what_was_asked_and_answered_can_be_read() {
         !texts.any(|text| from_theirs(&text) && !text.contains("[[do:")),
         "it was sent"
     );
+    let end = gateway.request(reqwest::Method::DELETE, "/api/docker-cc/sessions/mine");
+    assert_eq!(end.send().await.expect("an answer").status(), 204);
+    let ended = json!({"session": "mine"});
+    let refused = call(&gateway, "theirs", "sessions_history", ended).await;
+    assert_eq!(refused["isError"], true, "{refused}");
     gateway.stop().await;
 }
 
