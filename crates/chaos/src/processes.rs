@@ -115,6 +115,11 @@ mod tests {
             .env(MARK, &run)
             .spawn()
             .unwrap();
+        // The kernel shows a program's environment a moment after it has been started.
+        let environment = of(child.id().cast_signed(), "environ");
+        while std::fs::read(&environment).unwrap().is_empty() {
+            std::thread::yield_now();
+        }
         let processes = Processes::of(&run);
         let found = processes.all();
         let names: Vec<&str> = found.iter().map(|process| process.name.as_str()).collect();
