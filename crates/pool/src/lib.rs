@@ -31,6 +31,7 @@
 pub mod config;
 pub mod image;
 pub mod plan;
+pub mod provider;
 pub mod refill;
 pub mod runtime;
 pub mod standing;

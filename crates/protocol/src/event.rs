@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
+use crate::function::FunctionCall;
 use crate::permission::{Behavior, PermissionOutcome, SettledBy};
 use crate::{FailureKind, RequestId, TurnId, UnixMs};
 
@@ -105,6 +106,13 @@ pub enum Event {
         behavior: Option<Behavior>,
         by: SettledBy,
     },
+    /// The model calls functions of the caller's, and the turn waits until their results are given.
+    FunctionCalls {
+        calls: Vec<FunctionCall>,
+        /// When it is given up, if they are not.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        expires_at: Option<UnixMs>,
+    },
     /// Something worth showing that is no answer: a retry, compaction, a limit, progress.
     Status {
         status: Status,
@@ -145,6 +153,8 @@ pub enum Status {
     PermissionWithdrawn,
     /// Another model answers.
     ModelFallback,
+    /// Another provider answers; `detail` has `from`, `to`, and `kind` and `message` of the failure.
+    ProviderFallback,
     /// The model refused.
     Refusal,
     /// A message of the CLI for a person.
@@ -287,6 +297,7 @@ impl Event {
             Self::ToolResult { .. } => "tool_result",
             Self::PermissionRequest { .. } => "permission_request",
             Self::PermissionResolved { .. } => "permission_resolved",
+            Self::FunctionCalls { .. } => "function_calls",
             Self::Status { .. } => "status",
             Self::Gap { .. } => "gap",
             Self::Completed(_) => "completed",

@@ -4,7 +4,7 @@
 //! ccpool must understand in the same way stands here once:
 //!
 //! * [`keys`]: every Redis key and channel;
-//! * [`input`], [`control`], [`permission`], [`envelope`], [`state`], [`record`], [`assignment`],
+//! * [`input`], [`function`], [`control`], [`permission`], [`envelope`], [`state`], [`record`], [`assignment`],
 //!   [`boot`]: what
 //!   travels through them;
 //! * [`mark`]: the processes of a container;
@@ -21,6 +21,7 @@ pub mod event;
 pub mod failure;
 pub mod fold;
 pub mod framing;
+pub mod function;
 pub mod ids;
 pub mod input;
 pub mod keys;

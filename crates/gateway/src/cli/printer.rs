@@ -98,6 +98,7 @@ impl<O: Write, E: Write> Printer<O, E> {
             Event::Started { .. }
             | Event::ThinkingDelta { .. }
             | Event::PermissionResolved { .. }
+            | Event::FunctionCalls { .. }
             | Event::Text { .. }
             | Event::ToolResult {
                 is_error: false, ..

@@ -9,6 +9,7 @@ use std::time::Duration;
 use axum::Router;
 use axum::serve::ListenerExt;
 use ccpool::config::{Config, RedisTarget, RuntimeKind, Secret};
+use ccpool::provider::PoolProvider;
 use ccpool::runtime::{DockerRuntime, Measured, ProcessRuntime, Runtime};
 use ccpool::{EmbeddedRedis, Pool, PoolParts, RedisAddress};
 use ccpool_tools::{GatewayTools, Scheduler, bridge};
@@ -148,6 +149,7 @@ impl Gateway {
         if let (Some(listener), Some(metrics), Some(address)) = (main, metrics, address) {
             let state = AppState {
                 pool: pool.clone(),
+                provider: Arc::new(PoolProvider::new(pool.clone())),
                 metrics: metrics.clone(),
                 stop: stop.clone(),
                 openapi: openapi_text(),

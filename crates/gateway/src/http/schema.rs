@@ -46,6 +46,7 @@ pub(crate) enum EventType {
     ToolResult,
     PermissionRequest,
     PermissionResolved,
+    FunctionCalls,
     Status,
     Gap,
     Completed,

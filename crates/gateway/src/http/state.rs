@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use ccpool::Pool;
+use ccpool::provider::Provider;
 use metrics_exporter_prometheus::PrometheusHandle;
 use tokio_util::sync::CancellationToken;
 
@@ -11,6 +12,8 @@ use tokio_util::sync::CancellationToken;
 pub(crate) struct AppState {
     /// The pool that serves.
     pub(crate) pool: Pool,
+    /// Who answers conversations.
+    pub(crate) provider: Arc<dyn Provider>,
     /// What the library and the gateway have counted.
     pub(crate) metrics: PrometheusHandle,
     /// Cancelled when the gateway stops: streams end then.
