@@ -13,6 +13,7 @@ pub(crate) struct AppState {
     /// The pool that serves.
     pub(crate) pool: Pool,
     /// Who answers conversations.
+    #[expect(dead_code, reason = "its routes come with it")]
     pub(crate) provider: Arc<dyn Provider>,
     /// What the library and the gateway have counted.
     pub(crate) metrics: PrometheusHandle,

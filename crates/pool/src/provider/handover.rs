@@ -50,7 +50,7 @@ fn words(content: &[Content]) -> String {
 /// A content block of the Messages API.
 pub(super) fn block(content: &Content) -> Value {
     match content {
-        Content::Text(words) => text(words.clone()),
+        Content::Text(words) => text(words.as_str()),
         Content::Image(ImageSource::Base64 { media_type, data }) => json!({
             "type": "image",
             "source": {"type": "base64", "media_type": media_type, "data": data},
@@ -61,6 +61,6 @@ pub(super) fn block(content: &Content) -> Value {
     }
 }
 
-fn text(text: String) -> Value {
-    json!({"type": "text", "text": text})
+fn text(text: impl Into<String>) -> Value {
+    json!({"type": "text", "text": text.into()})
 }
