@@ -50,6 +50,7 @@ impl Page {
             | Event::ToolResult { .. }
             | Event::PermissionRequest { .. }
             | Event::PermissionResolved { .. }
+            | Event::FunctionCalls { .. }
             | Event::Status { .. }
             | Event::Gap { .. }
             | Event::Completed(_)
