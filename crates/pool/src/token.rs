@@ -73,7 +73,7 @@ pub(crate) fn container_of(token: &str) -> Option<ContainerId> {
     if secret.len() != 64 {
         return None;
     }
-    ContainerId::new(container).ok()
+    ContainerId::generated(container)
 }
 
 #[cfg(test)]
@@ -89,6 +89,8 @@ mod tests {
         assert!(matches(token.expose(), &token.hash()));
         assert!(!matches(token.expose(), ""));
         assert_eq!(container_of("c-1.short"), None);
+        let report = token.expose().replace('.', ":report.");
+        assert_eq!(container_of(&report), None);
         assert_eq!(container_of("nothing"), None);
     }
 }
