@@ -51,7 +51,7 @@ pub(crate) fn router(state: AppState, gate: Gate, mcp: Router) -> Router {
 }
 
 /// Puts what is the same for every route around `app`.
-fn dressed(app: Router, gate: Gate) -> Router {
+pub(super) fn dressed(app: Router, gate: Gate) -> Router {
     app.fallback(unknown_route)
         .method_not_allowed_fallback(wrong_method)
         .route_layer(from_fn(count))

@@ -8,6 +8,7 @@ use http::HeaderMap;
 use serde_json::Value;
 
 use super::answer::gather;
+use super::answerer::Answerer;
 use super::error::{ApiError, ErrorBody};
 use super::head::Head;
 use super::models::could_serve;
@@ -16,7 +17,6 @@ use super::said::said;
 use super::{schema, stream};
 use crate::http::body::JsonBody;
 use crate::http::problem::Problem;
-use crate::http::state::AppState;
 use crate::traces;
 
 /// Answer a conversation.
@@ -56,29 +56,29 @@ use crate::traces;
     )
 )]
 pub(crate) async fn complete(
-    State(state): State<AppState>,
+    State(answerer): State<Answerer>,
     headers: HeaderMap,
     body: Result<JsonBody<Value>, Problem>,
 ) -> Result<Response, ApiError> {
     let JsonBody(body) = body?;
-    let asked = Asked::read(&headers, body, state.openai.system_prompt)?;
+    let asked = Asked::read(&headers, body, answerer.settings.system_prompt)?;
     let model = asked.conversation.model.clone();
     if let Some(model) = model
         .as_deref()
-        .filter(|m| !could_serve(&*state.provider, m))
+        .filter(|m| !could_serve(&*answerer.provider, m))
     {
         return Err(ApiError::unknown_model(model));
     }
-    let reply = state.provider.reply(asked.conversation).await?;
+    let reply = answerer.provider.reply(asked.conversation).await?;
     traces::record("turn", &reply.turn);
     if let Some(session) = &reply.session {
         traces::record("session", session);
     }
     let mut head = Head::of(&reply, model.as_deref());
-    let events = reply.events.take_until(state.stop.cancelled_owned());
-    let said = said(events.boxed(), state.openai.reasoning);
+    let events = reply.events.take_until(answerer.stop.cancelled_owned());
+    let said = said(events.boxed(), answerer.settings.reasoning);
     let answered = if asked.stream {
-        let keep_alive = state.openai.keep_alive;
+        let keep_alive = answerer.settings.keep_alive;
         stream::respond(said, &mut head, asked.include_usage, keep_alive).await
     } else {
         let whole = gather(said, &mut head).await;

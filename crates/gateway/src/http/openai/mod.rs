@@ -2,6 +2,7 @@
 //! whatever [provider](ccpool::provider::Provider) the gateway has.
 
 mod answer;
+mod answerer;
 pub(crate) mod chat;
 mod chunk;
 mod content;
@@ -17,6 +18,8 @@ mod schema;
 mod sender;
 mod shape;
 mod stream;
+#[cfg(test)]
+mod tests;
 mod tool;
 mod usage;
 

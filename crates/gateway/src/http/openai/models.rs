@@ -6,8 +6,8 @@ use ccpool::provider::Provider;
 use serde::Serialize;
 use utoipa::ToSchema;
 
+use super::answerer::Answerer;
 use super::error::{ApiError, ErrorBody};
-use crate::http::state::AppState;
 
 /// The models that there are.
 #[derive(Debug, Serialize, ToSchema)]
@@ -82,10 +82,10 @@ pub(super) fn could_serve(provider: &dyn Provider, model: &str) -> bool {
     tag = "openai",
     responses((status = 200, description = "The models", body = ModelList))
 )]
-pub(crate) async fn list(State(state): State<AppState>) -> Json<ModelList> {
+pub(crate) async fn list(State(answerer): State<Answerer>) -> Json<ModelList> {
     Json(ModelList {
         object: "list",
-        data: models_of(&*state.provider),
+        data: models_of(&*answerer.provider),
     })
 }
 
@@ -101,10 +101,10 @@ pub(crate) async fn list(State(state): State<AppState>) -> Json<ModelList> {
     )
 )]
 pub(crate) async fn show(
-    State(state): State<AppState>,
+    State(answerer): State<Answerer>,
     Path(model): Path<String>,
 ) -> Result<Json<Model>, ApiError> {
-    named(&*state.provider, &model)
+    named(&*answerer.provider, &model)
 }
 
 /// One model, by its provider's name and its own.
@@ -122,10 +122,10 @@ pub(crate) async fn show(
     )
 )]
 pub(crate) async fn show_of(
-    State(state): State<AppState>,
+    State(answerer): State<Answerer>,
     Path((provider, model)): Path<(String, String)>,
 ) -> Result<Json<Model>, ApiError> {
-    named(&*state.provider, &format!("{provider}/{model}"))
+    named(&*answerer.provider, &format!("{provider}/{model}"))
 }
 
 fn named(provider: &dyn Provider, wanted: &str) -> Result<Json<Model>, ApiError> {
