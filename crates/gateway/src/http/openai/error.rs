@@ -6,8 +6,9 @@
 //! - LiteLLM takes any body with `invalid_request_error` in it for a bad request and any with
 //!   `rate limit` for a rate limit, before it looks at the status. So these words are in no other
 //!   error's type.
-//! - OpenClaw goes to the next model after 401, 404, 429, every 5xx, and whatever it does not know,
-//!   such as 409; not after 400 and 422. It knows the codes `rate_limited` and `overloaded`.
+//! - OpenClaw goes to the next model after 401, 404 for a model that "does not exist", 429, every
+//!   5xx, and whatever it does not know, such as 409; not after 400 and 422. It knows the codes
+//!   `rate_limited` and `overloaded`, and what breaks off in a stream by its type.
 
 use std::time::Duration;
 
@@ -103,7 +104,9 @@ impl ApiError {
     /// Nobody here serves this model.
     pub(crate) fn unknown_model(model: &str) -> Self {
         let shown: String = model.chars().take(100).collect();
-        let message = format!("there is no model {shown:?}; GET /v1/models lists those there are");
+        // OpenClaw knows such an error by these words, and goes on to the next model.
+        let message =
+            format!("the model {shown:?} does not exist; GET /v1/models lists those there are");
         Self::new(
             StatusCode::NOT_FOUND,
             "invalid_request_error",

@@ -31,7 +31,11 @@ pub(super) fn tell(conversation: &mut Conversation, field: Field) -> Result<(), 
             }
             "tool" => conversation.messages.push(Message::Tool {
                 call: message.take("tool_call_id").needed_text()?,
-                content: content(said)?,
+                content: if said.is_null() {
+                    Vec::new()
+                } else {
+                    content(said)?
+                },
             }),
             "function" => {
                 return Err(message.refuse("is of role function; send role tool instead"));
@@ -180,5 +184,10 @@ mod tests {
             assert!(error.contains(said), "{messages}: {error}");
         }
         assert!(told(json!([user, assistant, user])).is_ok());
+        // A function that says nothing has done its work all the same.
+        for content in [json!(null), json!(""), json!([])] {
+            let done = json!({"role": "tool", "tool_call_id": "c1", "content": content});
+            assert!(told(json!([user, assistant, done])).is_ok());
+        }
     }
 }

@@ -86,8 +86,8 @@ async fn a_container_that_is_killed_before_and_after_the_first_words() {
         asked.await.expect("the model is asked");
         let sessions = gateway.get("/api/docker-cc/sessions").await;
         let listed = sessions["sessions"].as_array().expect("a list");
-        let names = listed.iter().filter_map(|info| info["session"].as_str());
-        let name = names.filter(|name| *name != session).last();
+        let mut names = listed.iter().filter_map(|info| info["session"].as_str());
+        let name = names.find(|name| *name != session);
         kill_it(name.expect("another session")).await;
     });
     assert_eq!(
