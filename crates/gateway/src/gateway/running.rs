@@ -150,6 +150,7 @@ impl Gateway {
             let state = AppState {
                 pool: pool.clone(),
                 provider: Arc::new(PoolProvider::new(pool.clone())),
+                openai: Arc::new(config.openai.clone()),
                 metrics: metrics.clone(),
                 stop: stop.clone(),
                 openapi: openapi_text(),

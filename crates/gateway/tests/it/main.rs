@@ -18,6 +18,7 @@ mod interrupt;
 mod ledger;
 mod metrics;
 mod network;
+mod openai;
 mod parts;
 mod permission_commands;
 mod permission_lives;

@@ -12,6 +12,7 @@ use super::given::Given;
 use super::names::{
     Bind, Capability, DockerName, EnvValue, HostPath, ImageRef, KeyPrefix, ModelRef, Token, Version,
 };
+use super::openai::RawOpenAi;
 use super::tools::{RawAgentRules, RawTools};
 use super::units::{Count, Memory, Millis, NanoCpus, Text};
 
@@ -29,6 +30,7 @@ pub(crate) struct RawConfig {
     pub(crate) redis: RawRedis,
     pub(crate) docker: RawDocker,
     pub(crate) http: RawHttp,
+    pub(crate) openai: RawOpenAi,
     pub(crate) telemetry: RawTelemetry,
     /// Where containers run: `docker`, or `process` for plain children without isolation.
     pub(crate) runtime: Given<RuntimeKind>,
@@ -57,6 +59,7 @@ impl Default for RawConfig {
             redis: RawRedis::default(),
             docker: RawDocker::default(),
             http: RawHttp::default(),
+            openai: RawOpenAi::default(),
             telemetry: RawTelemetry::default(),
             runtime: Given::of("docker"),
             model: RawModel::default(),

@@ -8,6 +8,7 @@ use bytesize::ByteSize;
 use super::address::{DockerHost, HttpUrl, OtlpUrl, RedisTarget, RedisUrl};
 use super::choice::{OnTimeout, PermissionMode, RedisAcl, RuntimeKind};
 use super::names::{Bind, ImageRef, ModelRef};
+use super::openai::OpenAi;
 use super::secret::Secret;
 use super::tools::{ToolRules, Tools};
 use super::units::NanoCpus;
@@ -34,6 +35,8 @@ pub struct Config {
     pub docker: Docker,
     /// The gateway's own server.
     pub http: Http,
+    /// The interface of the OpenAI API.
+    pub openai: OpenAi,
     /// What the gateway tells others of its work.
     pub telemetry: Telemetry,
     /// Where containers run.

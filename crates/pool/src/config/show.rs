@@ -71,6 +71,7 @@ impl Config {
                 "listen": http.listen.to_string(),
                 "token": http.token.as_ref().map(ToString::to_string),
             },
+            "openai": self.openai.shown(),
             "telemetry": {
                 "otlpEndpoint": telemetry.otlp_endpoint.as_ref().map(|url| url.as_str()),
             },

@@ -55,6 +55,7 @@ impl TryFrom<Candidate<'_>> for Config {
             redis: check.redis(&raw.redis),
             docker: check.docker(&raw.docker),
             http: check.http(&raw.http),
+            openai: check.openai(&raw.openai),
             telemetry: check.telemetry(&raw.telemetry),
             runtime: check.value(&top.key("runtime"), &raw.runtime, &fallback.runtime),
             model: check.model(&raw.model),
