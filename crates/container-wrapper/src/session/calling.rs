@@ -133,13 +133,14 @@ impl Session {
         if calls.is_empty() {
             return;
         }
+        // First the state: who is told can give results at once.
+        let at = (turn, self.chronicle.seq() + 1);
+        self.functions.told(&calls, at, now, out);
         let line = WrapperLine::FunctionCalls {
-            calls: calls.clone(),
+            calls,
             expires_at: Some(self.functions.expiry(now)),
         };
         self.chronicle.say(turn, &line, now, out);
-        let at = (turn, self.chronicle.seq());
-        self.functions.told(&calls, at, now, out);
     }
 
     /// The caller gives results.
