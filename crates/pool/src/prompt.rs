@@ -1,6 +1,7 @@
 //! What a caller sends into a session.
 
 use ccpool_protocol::TurnId;
+use ccpool_protocol::function::FunctionTool;
 use ccpool_protocol::input::{InputItem, Mode};
 use serde_json::Value;
 
@@ -20,6 +21,13 @@ pub struct Prompt {
     pub mode: Mode,
     /// The text is a command of the CLI (`/compact`), and not for the model.
     pub command: bool,
+    /// Functions of the caller's that the model may call from this prompt on, in the place of those
+    /// before; none at all when the list is empty. None: those that there are.
+    ///
+    /// The model's calls come as `function_calls` events, and [`Pool::give_results`] answers them.
+    ///
+    /// [`Pool::give_results`]: crate::Pool::give_results
+    pub functions: Option<Vec<FunctionTool>>,
     /// The same key within the retention time means the same turn.
     pub idempotency_key: Option<String>,
 }
@@ -50,6 +58,7 @@ impl Prompt {
             content: self.content,
             mode: self.mode,
             command: self.command,
+            functions: self.functions,
             at: Some(unix_ms()),
         };
         item.check()

@@ -10,12 +10,14 @@ use crate::naming::Bits;
 use crate::questions::Policy;
 
 mod asking;
+mod calling;
 mod property;
 
 /// Requests wait for as long as it takes.
 const POLICY: Policy = Policy {
     patience_ms: None,
     on_timeout: Behavior::Deny,
+    function_ms: 600_000,
     outlive_turns: false,
 };
 
@@ -63,6 +65,8 @@ struct Play {
     ops: Vec<Op>,
     taken: Vec<(Vec<u8>, Option<String>)>,
     written: Vec<Value>,
+    /// How many functions were called.
+    calls: u64,
 }
 
 impl Play {
@@ -79,7 +83,7 @@ impl Play {
         let session = Session::new(&assignment, Some("haiku"), policy, Resume::default(), bits);
         let boot = serde_json::from_value(json!({
             "container": "c1-0123456789ab", "redisUrl": "", "keyPrefix": "", "outputBuffer": 1, "outputBufferBytes": 1,
-            "retainMs": 1, "stopMs": 1, "heartbeatMs": 1, "stallMs": stall_ms, "turnMs": turn_ms,
+            "retainMs": 1, "stopMs": 1, "heartbeatMs": 1, "stallMs": stall_ms, "turnMs": turn_ms, "functionMs": 1,
             "claude": {"path": "", "cwd": "", "home": ""},
         }));
         let limits = Limits::new(&boot.unwrap());
@@ -96,6 +100,7 @@ impl Play {
             ops: Vec::new(),
             taken: Vec::new(),
             written: Vec::new(),
+            calls: 0,
         }
     }
 
