@@ -63,6 +63,16 @@ impl StdinLine {
         )
     }
 
+    /// The same with a system prompt in place of the CLI's own, or with nothing at all: then it is but
+    /// a question that is answered once booted.
+    pub fn initialize_with(id: &str, system_prompt: Option<&str>) -> Self {
+        let mut request = json!({"subtype": "initialize"});
+        if let Some(text) = system_prompt {
+            request["systemPrompt"] = Value::from(text);
+        }
+        Self::request(id, &request)
+    }
+
     /// From the next request on. An alias costs nothing, a full id one probing request.
     pub fn set_model(id: &str, model: &str) -> Self {
         Self::request(id, &json!({"subtype": "set_model", "model": model}))
