@@ -127,7 +127,7 @@ impl Process {
             // Nobody is left.
             Ok(()) | Err(nix::Error::ESRCH) => {}
             Err(error) => {
-                tracing::warn!(pid = %self.group, %signal, %error, "cannot send a signal")
+                tracing::warn!(pid = %self.group, %signal, %error, "cannot send a signal");
             }
         }
     }

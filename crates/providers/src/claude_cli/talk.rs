@@ -128,7 +128,7 @@ impl Talk {
             tokio::select! {
                 biased;
                 () = stop.cancelled() => {
-                    break self.fail(&mut running, FailureKind::Interrupted, "the gateway stops");
+                    break self.fail(&running, FailureKind::Interrupted, "the gateway stops");
                 }
                 () = mouth.events.closed(), if !running.deserted => {
                     running.deserted = true;
