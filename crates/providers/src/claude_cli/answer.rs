@@ -7,6 +7,8 @@ use ccpool_protocol::{FailureKind, TurnId};
 use futures::stream::{self, BoxStream, StreamExt};
 use tokio::sync::mpsc;
 
+use super::clock::unix_ms;
+
 /// Batches that may wait for the reader; beyond them the process waits too.
 const BATCHES: usize = 64;
 
@@ -85,7 +87,7 @@ impl Reader {
             event: Event::lost(FailureKind::Internal, message, true, true),
             turn: self.turn.clone(),
             seq: self.seq + 1,
-            at: super::talk::unix_ms(),
+            at: unix_ms(),
             origin: None,
         }
     }

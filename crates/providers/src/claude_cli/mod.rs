@@ -2,6 +2,7 @@
 
 mod answer;
 mod binary;
+mod clock;
 mod desk;
 mod folder;
 mod heard;

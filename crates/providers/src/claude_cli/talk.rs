@@ -1,7 +1,7 @@
 //! A process and the conversation that it is kept for: one turn after the other, and the time between.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
 use ccpool::provider::{Conversation, SystemMode};
 use ccpool_protocol::event::{Event, Failed, ReplyEvent};
@@ -10,11 +10,12 @@ use ccpool_protocol::line::{Asked, CanUseTool, Line, WrapperLine};
 use ccpool_protocol::permission::{Behavior, PermissionOutcome, QUESTION, SettledBy};
 use ccpool_protocol::stdin::StdinLine;
 use ccpool_protocol::vigil::{self, Alarm, Limits, Request, Vigil};
-use ccpool_protocol::{ContainerId, FailureKind, RequestId, SessionId, UnixMs};
+use ccpool_protocol::{ContainerId, FailureKind, RequestId, SessionId};
 use serde_json::{Value, json};
 use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
+use super::clock::unix_ms;
 use super::desk::Desk;
 use super::folder::Folder;
 use super::heard::Heard;
@@ -492,10 +493,4 @@ async fn until(deadline: Option<tokio::time::Instant>) {
         Some(deadline) => tokio::time::sleep_until(deadline).await,
         None => std::future::pending().await,
     }
-}
-
-/// Now, by the wall clock.
-pub(super) fn unix_ms() -> UnixMs {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH);
-    u64::try_from(now.unwrap_or_default().as_millis()).unwrap_or(u64::MAX)
 }

@@ -7,6 +7,7 @@ use ccpool_protocol::FailureKind;
 use ccpool_protocol::event::Event;
 use ccpool_scripted_model::Outcome;
 use futures::StreamExt;
+use nix::sys::signal::{Signal, kill};
 use serde_json::json;
 
 use super::failures::until_spoken;
@@ -77,6 +78,21 @@ async fn an_answer_that_nobody_begins_to_read_is_interrupted_too() {
     drop(rig.reply(&conversation(slow())).await.unwrap());
     let next = room(&rig, &conversation("Hello.".to_owned())).await;
     assert_eq!(Answer::of(next).await.completed(), "You said: Hello.");
+    rig.finish().await;
+}
+
+#[tokio::test]
+async fn a_process_that_cannot_be_interrupted_is_killed() {
+    let rig = Rig::new().await;
+    let conversation = Conversation {
+        messages: vec![Message::user(slow())],
+        ..Conversation::default()
+    };
+    let mut reply = rig.reply(&conversation).await.unwrap();
+    until_spoken(&mut reply.events).await;
+    kill(rig.process(), Signal::SIGSTOP).unwrap();
+    drop(reply);
+    rig.deserted().await;
     rig.finish().await;
 }
 

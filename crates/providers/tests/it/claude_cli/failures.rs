@@ -1,5 +1,6 @@
 //! What goes wrong has a kind.
 
+use std::os::unix::fs::PermissionsExt;
 use std::time::Duration;
 
 use ccpool::provider::{Conversation, Message};
@@ -39,6 +40,35 @@ async fn without_a_login_it_is_auth() {
     let answer = rig.say(&mut Conversation::default(), "Hello.").await;
     assert_eq!(answer.failed().kind, FailureKind::Auth, "{answer:?}");
     assert_eq!(rig.model.requests().len(), 0);
+    rig.finish().await;
+}
+
+#[tokio::test]
+async fn a_service_that_is_not_there_is_unavailable() {
+    // Nobody listens on this port.
+    let rig = Rig::with(|config| set(config, "ANTHROPIC_BASE_URL", "http://127.0.0.1:1")).await;
+    let answer = rig.say(&mut Conversation::default(), "Hello.").await;
+    let failed = answer.failed();
+    assert_eq!(failed.kind, FailureKind::Unavailable, "{failed:?}");
+    rig.finish().await;
+}
+
+#[tokio::test]
+async fn a_program_that_never_answers_is_unavailable() {
+    let dir = tempfile::tempdir().unwrap();
+    let program = dir.path().join("claude");
+    std::fs::write(&program, "#!/bin/sh\nexec sleep 300\n").unwrap();
+    std::fs::set_permissions(&program, std::fs::Permissions::from_mode(0o755)).unwrap();
+    let rig = Rig::with(|config| {
+        config.claude_cli.path.clone_from(&program);
+        config.timeouts.startup = Duration::from_millis(300);
+    })
+    .await;
+    let answer = rig.say(&mut Conversation::default(), "Hello.").await;
+    let failed = answer.failed();
+    assert_eq!(failed.kind, FailureKind::Unavailable, "{failed:?}");
+    assert!(failed.message.contains("300 ms of its start"), "{failed:?}");
+    rig.deserted().await;
     rig.finish().await;
 }
 

@@ -3,9 +3,11 @@
 use ccpool::provider::Conversation;
 use ccpool_protocol::event::Event;
 use ccpool_protocol::permission::Behavior;
+use ccpool_scripted_model::Auth;
+use ccpool_scripted_model::record::Credential;
 use serde_json::json;
 
-use super::rig::{Answer, Rig, scene};
+use super::rig::{Answer, Rig, scene, set};
 
 #[tokio::test]
 async fn there_are_no_tools_and_nothing_of_the_users_own_set_up() {
@@ -28,6 +30,26 @@ async fn there_are_no_tools_and_nothing_of_the_users_own_set_up() {
     assert!(!told.contains("likes tea"), "{told}");
     assert!(!hooked.exists());
     assert!(!config.join("projects").exists(), "a session was written");
+    rig.finish().await;
+}
+
+#[tokio::test]
+async fn it_is_logged_in_as_its_user_is() {
+    let rig = Rig::with(|config| set(config, "ANTHROPIC_API_KEY", "")).await;
+    let config = rig.dir.path().join("home/.claude");
+    std::fs::create_dir(&config).unwrap();
+    let login = json!({"claudeAiOauth": {
+        "accessToken": "sk-ant-oat-fake",
+        "refreshToken": "sk-ant-ort-fake",
+        "expiresAt": 4_102_444_800_000_u64,
+        "scopes": ["user:inference"],
+        "subscriptionType": "max",
+    }});
+    std::fs::write(config.join(".credentials.json"), login.to_string()).unwrap();
+    let mut conversation = Conversation::default();
+    rig.say(&mut conversation, "Hello.").await.completed();
+    let credential = Credential::Fake("sk-ant-oat-fake".to_owned());
+    assert_eq!(rig.asked().auth, Auth::Bearer { credential });
     rig.finish().await;
 }
 
