@@ -21,6 +21,7 @@
 
 mod address;
 mod choice;
+mod claude_cli;
 mod document;
 mod environment;
 mod given;
@@ -46,6 +47,7 @@ mod validate;
 
 pub use address::{DockerHost, HttpUrl, OtlpUrl, RedisTarget, RedisUrl};
 pub use choice::{MissedRuns, OnTimeout, PermissionMode, RedisAcl, RuntimeKind, SearchProvider};
+pub use claude_cli::ClaudeCli;
 pub use document::Form;
 pub use key_path::KeyPath;
 pub use load::{LoadOptions, Loaded, Sources};

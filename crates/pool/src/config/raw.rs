@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::address::{DockerHost, HttpUrl, Listen, OtlpUrl, RedisTarget, RedisUrl};
 use super::choice::{OnTimeout, PermissionMode, RedisAcl, RuntimeKind};
+use super::claude_cli::RawClaudeCli;
 use super::given::Given;
 use super::names::{
     Bind, Capability, DockerName, EnvValue, HostPath, ImageRef, KeyPrefix, ModelRef, Token, Version,
@@ -36,6 +37,7 @@ pub(crate) struct RawConfig {
     pub(crate) runtime: Given<RuntimeKind>,
     pub(crate) model: RawModel,
     pub(crate) claude: RawClaude,
+    pub(crate) claude_cli: RawClaudeCli,
     pub(crate) permissions: RawPermissions,
     /// Run every tool without asking. Only sensible inside containers.
     pub(crate) skip_permissions: Given<bool>,
@@ -64,6 +66,7 @@ impl Default for RawConfig {
             runtime: Given::of("docker"),
             model: RawModel::default(),
             claude: RawClaude::default(),
+            claude_cli: RawClaudeCli::default(),
             permissions: RawPermissions::default(),
             skip_permissions: Given::of(false),
             agents: BTreeMap::new(),

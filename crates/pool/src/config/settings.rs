@@ -7,6 +7,7 @@ use bytesize::ByteSize;
 
 use super::address::{DockerHost, HttpUrl, OtlpUrl, RedisTarget, RedisUrl};
 use super::choice::{OnTimeout, PermissionMode, RedisAcl, RuntimeKind};
+use super::claude_cli::ClaudeCli;
 use super::names::{Bind, ImageRef, ModelRef};
 use super::openai::OpenAi;
 use super::secret::Secret;
@@ -45,6 +46,8 @@ pub struct Config {
     pub model: ModelChain,
     /// The Claude Code CLI.
     pub claude: Claude,
+    /// The CLI of this host as a provider.
+    pub claude_cli: ClaudeCli,
     /// What the agent may do.
     pub permissions: Permissions,
     /// Run every tool without asking.

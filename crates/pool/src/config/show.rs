@@ -91,6 +91,7 @@ impl Config {
                 "backgroundTasks": claude.background_tasks,
                 "extraArgs": claude.extra_args,
             },
+            "claudeCli": self.claude_cli.shown(),
             "permissions": {
                 "mode": permissions.mode.as_str(),
                 "allow": permissions.allow,
@@ -125,7 +126,7 @@ fn shown_agent(agent: &Agent) -> Value {
     })
 }
 
-fn hidden(variables: &BTreeMap<String, Secret>) -> BTreeMap<&str, String> {
+pub(super) fn hidden(variables: &BTreeMap<String, Secret>) -> BTreeMap<&str, String> {
     variables
         .iter()
         .map(|(name, value)| (name.as_str(), value.to_string()))

@@ -60,6 +60,7 @@ impl TryFrom<Candidate<'_>> for Config {
             runtime: check.value(&top.key("runtime"), &raw.runtime, &fallback.runtime),
             model: check.model(&raw.model),
             claude: check.claude(&raw.claude),
+            claude_cli: check.claude_cli(&raw.claude_cli),
             permissions: check.permissions(&raw.permissions),
             skip_permissions: check.value(
                 &top.key("skipPermissions"),

@@ -8,7 +8,7 @@ const BEFORE: &str = "\
 The conversation so far, before it came to you. Go on from it; do not answer it again.";
 
 /// The prompt as content blocks for `claude`: what came before as text, then what is new.
-pub(super) fn blocks(conversation: &Conversation) -> Vec<Value> {
+pub fn blocks(conversation: &Conversation) -> Vec<Value> {
     let (before, new) = conversation.messages.split_at(conversation.known());
     let mut blocks = Vec::new();
     if !before.is_empty() {

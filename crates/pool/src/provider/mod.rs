@@ -6,7 +6,7 @@
 mod contract;
 mod conversation;
 mod error;
-mod handover;
+pub mod handover;
 mod pooled;
 mod spoken;
 

@@ -1,0 +1,3 @@
+//! What the providers promise, on real parts.
+
+mod claude_cli;
