@@ -8,7 +8,7 @@ mod exchange;
 mod network;
 mod tls;
 
-pub(crate) use body::unpacked;
-pub(crate) use exchange::{ExchangeError, Incoming, Outgoing, ask, exchange};
-pub(crate) use network::{Network, System};
-pub(crate) use tls::Tls;
+pub use body::unpacked;
+pub use exchange::{ExchangeError, Incoming, Outgoing, ask, exchange};
+pub use network::{Network, System};
+pub use tls::Tls;
