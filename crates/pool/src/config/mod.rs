@@ -20,6 +20,7 @@
 //! ```
 
 mod address;
+mod anthropic;
 mod choice;
 mod document;
 mod environment;
@@ -44,11 +45,13 @@ mod units;
 mod validate;
 
 pub use address::{DockerHost, HttpUrl, OtlpUrl, RedisTarget, RedisUrl};
+pub use anthropic::Anthropic;
 pub use choice::{MissedRuns, OnTimeout, PermissionMode, RedisAcl, RuntimeKind, SearchProvider};
 pub use document::Form;
 pub use key_path::KeyPath;
 pub use load::{LoadOptions, Loaded, Sources};
-pub use names::{Bind, ImageRef, ModelRef, NotAModelRef};
+pub(crate) use names::IN_CONTAINERS;
+pub use names::{Bind, ImageRef, ModelRef, NotAModelRef, PROVIDERS};
 pub use network::Network;
 pub use overrides::Overrides;
 pub use problem::{ConfigErrors, Origin, Problem};

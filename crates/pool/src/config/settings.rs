@@ -6,6 +6,7 @@ use std::time::Duration;
 use bytesize::ByteSize;
 
 use super::address::{DockerHost, HttpUrl, OtlpUrl, RedisTarget, RedisUrl};
+use super::anthropic::Anthropic;
 use super::choice::{OnTimeout, PermissionMode, RedisAcl, RuntimeKind};
 use super::names::{Bind, ImageRef, ModelRef};
 use super::secret::Secret;
@@ -40,6 +41,8 @@ pub struct Config {
     pub runtime: RuntimeKind,
     /// Which model answers, and which ones stand in for it.
     pub model: ModelChain,
+    /// Models that are asked without Claude Code.
+    pub anthropic: Anthropic,
     /// The Claude Code CLI.
     pub claude: Claude,
     /// What the agent may do.
@@ -175,7 +178,8 @@ pub struct Claude {
     pub env: BTreeMap<String, Secret>,
     /// The program that the process runtime starts.
     pub path: PathBuf,
-    /// Model to start the CLI with; `None` is what `model.primary` names.
+    /// Model to start the CLI with; `None` is the first one of the chain that
+    /// is asked in containers.
     pub model: Option<String>,
     /// Text added to the CLI's system prompt.
     pub append_system_prompt: Option<String>,
