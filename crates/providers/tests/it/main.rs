@@ -1,0 +1,5 @@
+//! Providers against real parts.
+
+mod anthropic;
+mod hostile;
+mod raw_server;
