@@ -5,10 +5,10 @@ use std::collections::BTreeMap;
 use ccpool::FailureKind;
 use ccpool::protocol::event::{Completed, Event, Usage};
 use ccpool::provider::FunctionCall;
-use serde::Deserialize;
 use serde_json::Value;
 
 use super::mishap::{kind_of_type, one_line};
+use super::wire::{BlockStart, Counted, Delta, Line};
 
 /// Why an answer ends before its end.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -39,97 +39,6 @@ enum Block {
     },
     /// Thinking, and whatever else there may be one day.
     Other,
-}
-
-#[derive(Deserialize)]
-#[serde(tag = "type", rename_all = "snake_case")]
-enum Line {
-    MessageStart {
-        message: Start,
-    },
-    ContentBlockStart {
-        index: u64,
-        content_block: BlockStart,
-    },
-    ContentBlockDelta {
-        index: u64,
-        delta: Delta,
-    },
-    ContentBlockStop {
-        index: u64,
-    },
-    MessageDelta {
-        delta: End,
-        #[serde(default)]
-        usage: Counted,
-    },
-    MessageStop,
-    Error {
-        error: ApiError,
-    },
-    /// `ping`, and what a later version adds.
-    #[serde(other)]
-    Other,
-}
-
-#[derive(Deserialize)]
-struct Start {
-    id: String,
-    model: String,
-    #[serde(default)]
-    usage: Counted,
-}
-
-#[derive(Deserialize)]
-#[serde(tag = "type", rename_all = "snake_case")]
-enum BlockStart {
-    Text {
-        #[serde(default)]
-        text: String,
-    },
-    ToolUse {
-        id: String,
-        name: String,
-    },
-    #[serde(other)]
-    Other,
-}
-
-#[derive(Deserialize)]
-#[serde(tag = "type")]
-enum Delta {
-    #[serde(rename = "text_delta")]
-    Text { text: String },
-    #[serde(rename = "thinking_delta")]
-    Thinking { thinking: String },
-    #[serde(rename = "input_json_delta")]
-    Arguments { partial_json: String },
-    #[serde(other)]
-    Other,
-}
-
-#[derive(Deserialize)]
-struct End {
-    #[serde(default)]
-    stop_reason: Option<String>,
-}
-
-/// Counts so far; what is not told stays.
-#[derive(Default, Deserialize)]
-#[serde(default)]
-struct Counted {
-    input_tokens: Option<u64>,
-    output_tokens: Option<u64>,
-    cache_creation_input_tokens: Option<u64>,
-    cache_read_input_tokens: Option<u64>,
-}
-
-#[derive(Deserialize)]
-pub(super) struct ApiError {
-    #[serde(rename = "type", default)]
-    pub(super) kind: String,
-    #[serde(default)]
-    pub(super) message: String,
 }
 
 impl Answer {

@@ -6,7 +6,7 @@ use ccpool::FailureKind;
 use ccpool::provider::Refused;
 use serde::Deserialize;
 
-use super::answer::ApiError;
+use super::wire::ApiError;
 
 /// Longer messages are cut, in characters.
 const LONGEST: usize = 300;

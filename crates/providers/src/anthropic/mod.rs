@@ -11,6 +11,7 @@ mod provider;
 mod request;
 mod settings;
 mod sse;
+mod wire;
 
 pub use provider::Anthropic;
 pub use settings::{AnthropicSettings, Credential, NotAnAddress};
