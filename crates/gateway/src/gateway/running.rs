@@ -9,7 +9,6 @@ use std::time::Duration;
 use axum::Router;
 use axum::serve::ListenerExt;
 use ccpool::config::{Config, RedisTarget, RuntimeKind, Secret};
-use ccpool::provider::PoolProvider;
 use ccpool::runtime::{DockerRuntime, Measured, ProcessRuntime, Runtime};
 use ccpool::{EmbeddedRedis, Pool, PoolParts, RedisAddress};
 use ccpool_tools::{GatewayTools, Scheduler, bridge};
@@ -23,6 +22,7 @@ use super::credentials;
 use super::error::GatewayError;
 use super::listener::{ToolsAddress, bind, host_names};
 use super::metrics;
+use super::providers;
 use super::wrapper;
 use crate::http::{AppState, Gate, mcp_only, openapi_text, router};
 
@@ -121,14 +121,24 @@ impl Gateway {
             ),
             None => None,
         };
+        let credentials = credentials::from_environment(&config);
+        let others = providers::beside_the_pool(&config, &credentials)?;
         let pool = Pool::start(PoolParts {
             runtime,
             redis: RedisAddress::resolve(&config, embedded, host)?,
             mcp_url: Some(tools.url.clone()),
-            credentials: credentials::from_environment(&config),
+            credentials,
             config: Arc::clone(&config),
         })
         .await?;
+
+        let provider = match providers::chain(&pool, others, &config) {
+            Ok(provider) => provider,
+            Err(error) => {
+                pool.shutdown(Duration::ZERO).await;
+                return Err(error);
+            }
+        };
 
         let (closing, stop) = (CancellationToken::new(), CancellationToken::new());
         let mut servers = JoinSet::new();
@@ -149,7 +159,7 @@ impl Gateway {
         if let (Some(listener), Some(metrics), Some(address)) = (main, metrics, address) {
             let state = AppState {
                 pool: pool.clone(),
-                provider: Arc::new(PoolProvider::new(pool.clone())),
+                provider,
                 metrics: metrics.clone(),
                 stop: stop.clone(),
                 openapi: openapi_text(),
