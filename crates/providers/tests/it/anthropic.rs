@@ -14,8 +14,7 @@ use ccpool_scripted_model::{Auth, Outcome, Scene, ScriptedModel};
 use futures::StreamExt;
 use serde_json::{Map, Value, json};
 
-/// Long enough for a loaded machine; it only bounds what hangs.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+use crate::parts::PATIENCE;
 
 pub(crate) fn settings() -> AnthropicSettings {
     AnthropicSettings {

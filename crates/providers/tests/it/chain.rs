@@ -89,7 +89,7 @@ pub(crate) fn asked(model: Option<&str>) -> Conversation {
     }
 }
 
-async fn all(reply: Reply) -> Vec<Event> {
+pub(crate) async fn all(reply: Reply) -> Vec<Event> {
     reply.events.map(|event| event.event).collect().await
 }
 

@@ -6,7 +6,8 @@ use ccpool::FailureKind;
 use ccpool::protocol::event::Event;
 use ccpool::provider::{Conversation, Message, Provider, Refused};
 
-use crate::anthropic::{PATIENCE, provider, settings};
+use crate::anthropic::{provider, settings};
+use crate::parts::PATIENCE;
 use crate::raw_server::{RawServer, Says};
 
 const HEAD: &str = "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\n\r\n";
