@@ -26,6 +26,7 @@ mod permission_lives;
 mod permission_rules;
 mod permissions;
 mod proc;
+mod providers;
 mod redis;
 mod redis_lost;
 mod redis_proxy;

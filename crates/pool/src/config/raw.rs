@@ -7,6 +7,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::address::{DockerHost, HttpUrl, Listen, OtlpUrl, RedisTarget, RedisUrl};
+use super::anthropic::RawAnthropic;
 use super::choice::{OnTimeout, PermissionMode, RedisAcl, RuntimeKind};
 use super::claude_cli::RawClaudeCli;
 use super::given::Given;
@@ -36,6 +37,7 @@ pub(crate) struct RawConfig {
     /// Where containers run: `docker`, or `process` for plain children without isolation.
     pub(crate) runtime: Given<RuntimeKind>,
     pub(crate) model: RawModel,
+    pub(crate) anthropic: RawAnthropic,
     pub(crate) claude: RawClaude,
     pub(crate) claude_cli: RawClaudeCli,
     pub(crate) permissions: RawPermissions,
@@ -65,6 +67,7 @@ impl Default for RawConfig {
             telemetry: RawTelemetry::default(),
             runtime: Given::of("docker"),
             model: RawModel::default(),
+            anthropic: RawAnthropic::default(),
             claude: RawClaude::default(),
             claude_cli: RawClaudeCli::default(),
             permissions: RawPermissions::default(),
@@ -306,7 +309,7 @@ pub(crate) struct RawClaude {
     pub(crate) env: BTreeMap<String, Given<EnvValue>>,
     /// The program that the process runtime starts; without a slash it is looked up on PATH.
     pub(crate) path: Given<HostPath>,
-    /// Model to start the CLI with; what `model.primary` names if left out.
+    /// Model to start the CLI with; the first `docker-claude-code/…` of `model` if left out.
     #[serde(skip_serializing_if = "Given::is_unset")]
     pub(crate) model: Given<Text>,
     /// Text added to the CLI's system prompt.

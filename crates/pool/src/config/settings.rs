@@ -6,6 +6,7 @@ use std::time::Duration;
 use bytesize::ByteSize;
 
 use super::address::{DockerHost, HttpUrl, OtlpUrl, RedisTarget, RedisUrl};
+use super::anthropic::Anthropic;
 use super::choice::{OnTimeout, PermissionMode, RedisAcl, RuntimeKind};
 use super::claude_cli::ClaudeCli;
 use super::names::{Bind, ImageRef, ModelRef};
@@ -44,6 +45,8 @@ pub struct Config {
     pub runtime: RuntimeKind,
     /// Which model answers, and which ones stand in for it.
     pub model: ModelChain,
+    /// Models that are asked without Claude Code.
+    pub anthropic: Anthropic,
     /// The Claude Code CLI.
     pub claude: Claude,
     /// The CLI of this host as a provider.
@@ -183,7 +186,8 @@ pub struct Claude {
     pub env: BTreeMap<String, Secret>,
     /// The program that the process runtime starts.
     pub path: PathBuf,
-    /// Model to start the CLI with; `None` is what `model.primary` names.
+    /// Model to start the CLI with; `None` is the first one of the chain that
+    /// is asked in containers.
     pub model: Option<String>,
     /// Text added to the CLI's system prompt.
     pub append_system_prompt: Option<String>,

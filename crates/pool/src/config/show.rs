@@ -82,6 +82,7 @@ impl Config {
                 "fallbacks":
                     self.model.fallbacks.iter().map(ToString::to_string).collect::<Vec<_>>(),
             },
+            "anthropic": self.anthropic.shown(),
             "claude": {
                 "version": claude.version,
                 "env": hidden(&claude.env),

@@ -59,6 +59,7 @@ impl TryFrom<Candidate<'_>> for Config {
             telemetry: check.telemetry(&raw.telemetry),
             runtime: check.value(&top.key("runtime"), &raw.runtime, &fallback.runtime),
             model: check.model(&raw.model),
+            anthropic: check.anthropic(&raw.anthropic),
             claude: check.claude(&raw.claude),
             claude_cli: check.claude_cli(&raw.claude_cli),
             permissions: check.permissions(&raw.permissions),
