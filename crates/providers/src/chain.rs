@@ -109,13 +109,11 @@ impl Provider for Chain {
     }
 
     fn models(&self) -> Vec<String> {
-        let primary = self.member(&self.models.primary);
-        primary.map_or_else(Vec::new, |member| member.provider.models())
-    }
-
-    fn catalogue(&self) -> Vec<String> {
         let configured = self.models.all().map(ToString::to_string);
-        let offered = self.members.iter().flat_map(|one| one.provider.catalogue());
+        let offered = self.members.iter().flat_map(|member| {
+            let models = member.provider.models().into_iter();
+            models.map(|model| format!("{}/{model}", member.name()))
+        });
         let mut seen = BTreeSet::new();
         let all = configured.chain(offered);
         all.filter(|name| seen.insert(name.clone())).collect()

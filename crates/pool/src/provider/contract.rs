@@ -14,16 +14,9 @@ pub trait Provider: fmt::Debug + Send + Sync {
     /// What stands before the slash in names of models that it serves: `docker-claude-code`.
     fn name(&self) -> &str;
 
-    /// Models that it is known to serve, without its own name; it may take others too.
+    /// Models that it is known to serve, without its own name; it may take others too. Where several
+    /// providers are one, each as `provider/model`.
     fn models(&self) -> Vec<String>;
-
-    /// Names by which a caller can ask for its models, each as `provider/model`.
-    fn catalogue(&self) -> Vec<String> {
-        let models = self.models().into_iter();
-        models
-            .map(|model| format!("{}/{model}", self.name()))
-            .collect()
-    }
 
     /// Begins to answer. Nothing was said and no tool has acted when this fails.
     ///
