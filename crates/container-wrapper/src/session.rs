@@ -143,8 +143,7 @@ impl Session {
                 } else {
                     self.setup.choose(&model);
                     if !self.away {
-                        let id = self.request_id("model");
-                        out.request_of_model(&id, &StdinLine::set_model(&id, &model));
+                        self.write_model(&model, out);
                     }
                 }
             }
@@ -345,7 +344,15 @@ impl Session {
 
     /// Hands a prompt to `claude`, the first one together with what the session needs.
     fn send(&mut self, prompt: Prompt, now: UnixMs, out: &mut Effects) {
-        self.setup.take(out);
+        let model = prompt.item.model.as_ref();
+        let model = model.filter(|model| !model.trim().is_empty());
+        if let Some(model) = model {
+            self.setup.choose(model);
+        }
+        let is_set = !self.setup.take(out);
+        if let Some(model) = model.filter(|_| is_set) {
+            self.write_model(model, out);
+        }
         out.write(&StdinLine::prompt(&prompt.item, &prompt.uuid));
         let running = Running::asked(prompt);
         self.chronicle.open(&running, now, out);
@@ -385,6 +392,11 @@ impl Session {
             Stage::Running(running) => Some(running.turn.clone()),
             Stage::Idle | Stage::Closed(_) => self.chronicle.last_turn().cloned(),
         }
+    }
+
+    fn write_model(&mut self, model: &str, out: &mut Effects) {
+        let id = self.request_id("model");
+        out.request_of_model(&id, &StdinLine::set_model(&id, model));
     }
 
     fn write_interrupt(&mut self, out: &mut Effects) {

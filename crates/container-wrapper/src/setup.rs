@@ -40,10 +40,10 @@ impl Setup {
         self.written = false;
     }
 
-    /// Writes it, once per `claude`.
-    pub(crate) fn take(&mut self, out: &mut Effects) {
+    /// Writes it, once per `claude`. False: it was written before.
+    pub(crate) fn take(&mut self, out: &mut Effects) -> bool {
         if std::mem::replace(&mut self.written, true) {
-            return;
+            return false;
         }
         if let Some(text) = &self.append_system_prompt {
             let id = "ccpool-initialize";
@@ -55,5 +55,6 @@ impl Setup {
             let id = "ccpool-first-model";
             out.request_of_model(id, &StdinLine::set_model(id, model));
         }
+        true
     }
 }

@@ -1,7 +1,7 @@
 //! What a caller sends into a session.
 
-use ccpool_protocol::TurnId;
 use ccpool_protocol::input::{InputItem, Mode};
+use ccpool_protocol::{ContainerId, TurnId};
 use serde_json::Value;
 
 use crate::clock::unix_ms;
@@ -20,6 +20,11 @@ pub struct Prompt {
     pub mode: Mode,
     /// The text is a command of the CLI (`/compact`), and not for the model.
     pub command: bool,
+    /// Another model from this prompt on: an alias or a full id. None: as before.
+    pub model: Option<String>,
+    /// Only for this container: where another one serves the session by now, there is no such
+    /// session.
+    pub on: Option<ContainerId>,
     /// The same key within the retention time means the same turn.
     pub idempotency_key: Option<String>,
 }
@@ -50,6 +55,7 @@ impl Prompt {
             content: self.content,
             mode: self.mode,
             command: self.command,
+            model: self.model,
             at: Some(unix_ms()),
         };
         item.check()

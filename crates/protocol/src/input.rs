@@ -39,6 +39,9 @@ pub struct InputItem {
     /// reaches the model verbatim, whatever it begins with.
     #[serde(default, skip_serializing_if = "is_default")]
     pub command: bool,
+    /// Another model from this prompt on: an alias or a full id. Not for one that is steered.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub model: Option<String>,
     /// When it was pushed, for the timings.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub at: Option<UnixMs>,
@@ -74,6 +77,7 @@ impl InputItem {
             content: None,
             mode: Mode::Queue,
             command: false,
+            model: None,
             at: None,
         }
     }
