@@ -236,7 +236,7 @@ impl Inner {
     }
 
     /// Gives up on Redis as soon as it is known not to answer.
-    async fn unless_lost<T>(
+    pub(crate) async fn unless_lost<T>(
         &self,
         work: impl Future<Output = Result<T, StoreError>>,
     ) -> Result<T, StoreError> {

@@ -2,6 +2,7 @@
 
 mod claims;
 mod containers;
+mod conversations;
 mod fairness;
 mod jobs;
 mod register;
