@@ -1,0 +1,6 @@
+//! Conversations in a pool of real wrappers with the real `claude`; only the model is a stand-in.
+
+mod broken;
+mod continued;
+mod named;
+mod stage;
