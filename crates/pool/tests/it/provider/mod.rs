@@ -2,5 +2,6 @@
 
 mod broken;
 mod continued;
+mod example;
 mod named;
 mod stage;

@@ -37,16 +37,16 @@ pub(crate) struct Told {
     pub(crate) ending: Event,
 }
 
-fn part(variable: &str) -> PathBuf {
+pub(crate) fn part(variable: &str) -> PathBuf {
     let path = std::env::var_os(variable).map(PathBuf::from);
     path.unwrap_or_else(|| panic!("{variable} is not set; run `cargo xtask test`"))
 }
 
-/// The wrapper, where cargo puts what it builds.
-pub(crate) fn wrapper() -> PathBuf {
+/// Where cargo puts what it builds.
+pub(crate) fn built(name: &str) -> PathBuf {
     let me = std::env::current_exe().expect("a test knows where it is");
     let profile = me.ancestors().nth(2).expect("it lies in deps");
-    let program = profile.join("ccpool-wrapper");
+    let program = profile.join(name);
     assert!(program.is_file(), "{} is not built", program.display());
     program
 }
@@ -70,7 +70,7 @@ impl Stage {
         config.pool.max_per_agent = 4;
         change(&mut config);
         let pool = Pool::start(PoolParts {
-            runtime: Arc::new(ProcessRuntime::new(&config, wrapper())),
+            runtime: Arc::new(ProcessRuntime::new(&config, built("ccpool-wrapper"))),
             redis: RedisAddress::resolve(&config, Some(&redis.url()), None).unwrap(),
             mcp_url: None,
             credentials: BTreeMap::from([
