@@ -41,7 +41,7 @@ pub struct PoolProvider {
 /// Where a conversation may go on.
 enum Found {
     /// Here; nobody else is told so.
-    Here(Box<Resting>, Hold),
+    Here(Box<(Resting, Hold)>),
     /// In no session that is known; fresh ones have numbers from here on.
     Nowhere(u32),
 }
@@ -75,7 +75,7 @@ impl PoolProvider {
         };
         let hold = Hold::new(&self.pool, &resting, asked.by_name());
         if asked.is_known_to(&resting) {
-            return Ok(Found::Here(Box::new(resting), hold));
+            return Ok(Found::Here(Box::new((resting, hold))));
         }
         hold.end();
         Ok(Found::Nowhere(resting.number + 1))
@@ -290,9 +290,10 @@ impl Provider for PoolProvider {
     async fn reply(&self, conversation: Conversation) -> Result<Reply, Refused> {
         let asked = Asked::of(conversation, self.pool.config())?;
         let (asked, number) = match self.find(&asked).await? {
-            Found::Here(resting, hold) => {
+            Found::Here(found) => {
+                let (resting, hold) = *found;
                 let number = resting.number + 1;
-                match self.go_on(asked, *resting, hold).await? {
+                match self.go_on(asked, resting, hold).await? {
                     Went::On(reply) => return Ok(reply),
                     Went::Nowhere(asked) => (*asked, number),
                 }
