@@ -93,6 +93,7 @@ fn terms(round: usize) -> Result<ClaimTerms> {
             session: SessionId::new(format!("bench-{round}"))?,
             agent: AgentId::default(),
             model: None,
+            system_prompt: None,
             append_system_prompt: None,
             parent: None,
         },

@@ -1,19 +1,18 @@
-//! How long permission requests still wait, by a clock that nobody sets.
+//! How long permission requests, or calls of functions, still wait, by a clock that nobody sets.
 
 use std::collections::HashMap;
+use std::hash::Hash;
 use std::time::{Duration, Instant};
 
-use ccpool_protocol::RequestId;
-
-/// The deadlines of those that wait.
+/// The deadlines of those that wait, by their names.
 #[derive(Debug)]
-pub(crate) struct Expiries {
+pub(crate) struct Expiries<Name> {
     /// None: they wait for as long as it takes.
     patience: Option<Duration>,
-    waiting: HashMap<RequestId, Instant>,
+    waiting: HashMap<Name, Instant>,
 }
 
-impl Expiries {
+impl<Name: Clone + Eq + Hash> Expiries<Name> {
     pub(crate) fn new(patience_ms: Option<u64>) -> Self {
         Self {
             patience: patience_ms.map(Duration::from_millis),
@@ -21,16 +20,19 @@ impl Expiries {
         }
     }
 
-    /// Which requests wait now. A new one has its whole time from here on.
-    pub(crate) fn follow<'a>(&mut self, open: impl Iterator<Item = &'a RequestId>, now: Instant) {
+    /// Which ones wait now. A new one has its whole time from here on.
+    pub(crate) fn follow<'a>(&mut self, open: impl Iterator<Item = &'a Name>, now: Instant)
+    where
+        Name: 'a,
+    {
         let Some(patience) = self.patience else {
             return;
         };
         let before = std::mem::take(&mut self.waiting);
         self.waiting = open
-            .map(|request| {
-                let until = before.get(request).copied();
-                (request.clone(), until.unwrap_or(now + patience))
+            .map(|name| {
+                let until = before.get(name).copied();
+                (name.clone(), until.unwrap_or(now + patience))
             })
             .collect();
     }
@@ -41,9 +43,9 @@ impl Expiries {
     }
 
     /// One that is due.
-    pub(crate) fn due(&self, now: Instant) -> Option<RequestId> {
+    pub(crate) fn due(&self, now: Instant) -> Option<Name> {
         let mut waiting = self.waiting.iter();
-        let (request, _) = waiting.find(|(_, until)| **until <= now)?;
-        Some(request.clone())
+        let (name, _) = waiting.find(|(_, until)| **until <= now)?;
+        Some(name.clone())
     }
 }

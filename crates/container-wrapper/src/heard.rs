@@ -25,6 +25,8 @@ pub(crate) enum Audience {
     /// The wrapper alone. Answers to control requests are never passed on: that of `mcp_status`
     /// repeats the MCP token (PROTOCOL section 3).
     Nobody(Line),
+    /// The server of the caller's functions, which the wrapper is itself.
+    Server(Line),
     /// A question that nobody here can answer; without an answer the CLI would wait for ever.
     Refuse { request_id: String },
     /// Not JSON.
@@ -98,9 +100,9 @@ impl Heard {
             Line::ControlRequest(request) => match &request.request {
                 // A name that nobody could give in an answer is no question to anybody.
                 Asked::CanUseTool(_) if RequestId::new(request.request_id.as_str()).is_ok() => {}
+                Asked::McpMessage { .. } => return Audience::Server(line),
                 Asked::CanUseTool(_)
                 | Asked::HookCallback {}
-                | Asked::McpMessage {}
                 | Asked::Elicitation {}
                 | Asked::Unknown => {
                     return Audience::Refuse {

@@ -5,12 +5,14 @@ use std::fs;
 use std::path::Path;
 
 use ccpool_protocol::boot::ClaudeSpawn;
+use ccpool_protocol::function;
 
+use crate::functions::SERVERS;
 use crate::home::{MCP_SERVER, Prepared};
 
 /// Settings that a supervised CLI needs; each can be overridden by the boot parameters, and an
 /// empty value there removes it. Sources: PROTOCOL section 9, CHANGES-2.1.329 section 1.
-const SETTINGS: [(&str, &str); 10] = [
+const SETTINGS: [(&str, &str); 11] = [
     // Talk to the model's address and to nothing else.
     ("CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC", "1"),
     ("DISABLE_AUTOUPDATER", "1"),
@@ -24,6 +26,8 @@ const SETTINGS: [(&str, &str); 10] = [
     // A hanging MCP server must not hold up the first turn for long.
     ("CLAUDE_CODE_MCP_STARTUP_WAIT_MS", "5000"),
     ("MCP_TIMEOUT", "10000"),
+    // Without it the model reads the first 4096 letters of what a function does.
+    ("CLAUDE_CODE_MAX_MCP_DESCRIPTION_LENGTH", "524288"),
     ("CLAUDE_CODE_STARTUP_FAILURE_RESULTS", "1"),
     ("LANG", "C.UTF-8"),
 ];
@@ -86,8 +90,13 @@ pub(crate) fn arguments(
         .collect();
     option("--disallowedTools", Some(&disallowed.join(",")));
     let own_tools = spawn.mcp.as_ref().map(|_| format!("mcp__{MCP_SERVER}__*"));
+    // What the caller carries out itself, it need not be asked for.
+    let functions: Vec<String> = (1..=SERVERS)
+        .map(|number| format!("mcp__{}", function::server(number)))
+        .collect();
     let allowed: Vec<&str> = own_tools
         .iter()
+        .chain(&functions)
         .chain(&spawn.allowed_tools)
         .map(String::as_str)
         .collect();
@@ -212,7 +221,8 @@ mod tests {
             "{line}"
         );
         assert!(
-            line.contains("--allowedTools mcp__ccpool__*,Read"),
+            line.contains("--allowedTools mcp__ccpool__*,mcp__client,mcp__client2,")
+                && line.contains(",mcp__client16,Read --"),
             "{line}"
         );
         assert!(line.contains("--mcp-config /h/.ccpool/mcp.json"), "{line}");

@@ -12,6 +12,7 @@ mod clock;
 mod effects;
 mod expiries;
 mod feed;
+mod functions;
 mod heard;
 mod home;
 mod inflight;

@@ -31,6 +31,8 @@ pub(crate) struct Policy {
     pub(crate) patience_ms: Option<u64>,
     /// What it becomes then.
     pub(crate) on_timeout: Behavior,
+    /// How long a call of the caller's functions waits for its result, in ms.
+    pub(crate) function_ms: u64,
     /// A turn may end while a background task's request waits.
     pub(crate) outlive_turns: bool,
 }
@@ -40,6 +42,7 @@ impl Policy {
         Self {
             patience_ms: boot.permission_ms,
             on_timeout: boot.on_permission_timeout,
+            function_ms: boot.function_ms,
             outlive_turns: boot.claude.background_tasks,
         }
     }

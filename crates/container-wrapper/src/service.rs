@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use ccpool_protocol::line::WrapperLine;
 use ccpool_protocol::state::field;
 use ccpool_protocol::stdin::StdinLine;
-use ccpool_protocol::{FailureKind, TurnId, UnixMs};
+use ccpool_protocol::{FailureKind, RequestId, TurnId, UnixMs};
 
 use crate::clock::Moment;
 use crate::effects::{Effects, Order, Request};
@@ -52,7 +52,10 @@ pub(crate) struct Service {
     session: Session,
     presence: Presence,
     vigil: Vigil,
-    expiries: Expiries,
+    /// Of permission requests.
+    expiries: Expiries<RequestId>,
+    /// Of calls of the caller's functions.
+    patience: Expiries<String>,
     respawns: Respawns,
     respawned: u64,
     checks: u64,
@@ -71,6 +74,7 @@ impl Service {
     ) -> Self {
         Self {
             expiries: Expiries::new(session.policy().patience_ms),
+            patience: Expiries::new(Some(session.policy().function_ms)),
             session,
             presence: Presence::Here,
             vigil: Vigil::new(limits),
@@ -103,8 +107,9 @@ impl Service {
         for request in out.requests.drain(..) {
             self.vigil.asked(request, vigil::ANSWER, now.tick);
         }
-        let (turn, asking) = (self.session.turn(), self.session.is_asking());
-        self.vigil.follow(turn, asking, now.tick);
+        let (turn, waiting) = (self.session.turn(), self.session.is_waiting());
+        self.vigil.follow(turn, waiting, now.tick);
+        self.patience.follow(self.session.open_calls(), now.tick);
         self.expiries
             .follow(self.session.open_questions(), now.tick);
     }
@@ -125,8 +130,9 @@ impl Service {
     pub(crate) fn deadline(&self) -> Option<Instant> {
         match &self.presence {
             Presence::Here | Presence::Returning { .. } => {
-                let due = self.vigil.deadline();
-                due.into_iter().chain(self.expiries.deadline()).min()
+                let waiting = [self.expiries.deadline(), self.patience.deadline()];
+                let due = waiting.into_iter().flatten();
+                due.chain(self.vigil.deadline()).min()
             }
             Presence::Leaving { until, .. } => Some(*until),
             Presence::Gone => None,
@@ -147,6 +153,11 @@ impl Service {
                 session.expire(&request, now, out);
             };
             self.act(expire, now, out);
+        }
+        while matches!(self.presence, Presence::Here | Presence::Returning { .. })
+            && let Some(call) = self.patience.due(now.tick)
+        {
+            self.give_up_call(&call, now, out);
         }
         let Presence::Leaving { until, killed, .. } = &mut self.presence else {
             return;
@@ -203,6 +214,18 @@ impl Service {
             now,
             out,
         );
+    }
+
+    /// The caller does not come back with a result: the turn is interrupted.
+    fn give_up_call(&mut self, call: &str, now: Moment, out: &mut Effects) {
+        let give_up = |session: &mut Session, _, out: &mut Effects| {
+            if let Some(message) = session.give_up_call(call, out) {
+                out.notes
+                    .push(format!("{message}; the turn is interrupted"));
+            }
+        };
+        self.act(give_up, now, out);
+        self.vigil.interrupted(now.tick);
     }
 
     /// This process is of no use any more.

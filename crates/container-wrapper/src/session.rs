@@ -16,6 +16,7 @@ use ccpool_protocol::{FailureKind, TurnId, UnixMs};
 
 use crate::chronicle::{Chronicle, Resume};
 use crate::effects::Effects;
+use crate::functions::Functions;
 use crate::heard::{Audience, Heard};
 use crate::naming::{self, Bits};
 use crate::prompt::{Prompt, Queued, Running, Steered, Verdict};
@@ -45,6 +46,7 @@ pub(crate) struct Session {
     /// A background task has reported since the last result.
     task_reported: bool,
     questions: Questions,
+    functions: Functions,
     /// Numbers the control requests.
     requests: u64,
     bits: Box<dyn Bits>,
@@ -68,6 +70,7 @@ impl Session {
             chronicle: Chronicle::new(resume),
             task_reported: false,
             questions: Questions::new(policy),
+            functions: Functions::new(policy.function_ms),
             requests: 0,
             bits,
         }
@@ -100,7 +103,9 @@ impl Session {
         };
         match (&mut self.stage, queued, mode) {
             (Stage::Running(running), Queued::Prompt(prompt), Mode::Steer)
-                if self.stopping.is_none() && !self.away =>
+                if self.stopping.is_none()
+                    && !self.away
+                    && self.functions.are(prompt.item.functions.as_deref()) =>
             {
                 out.write(&StdinLine::prompt(&prompt.item, &prompt.uuid));
                 let line = WrapperLine::Prompt {
@@ -156,6 +161,7 @@ impl Session {
                 request_id,
                 response,
             } => self.answer_raw(&request_id, &response, now, out),
+            Control::FunctionResults { ticket, results } => self.give(&ticket, results, out),
             Control::Shutdown => {}
         }
     }
@@ -201,6 +207,7 @@ impl Session {
     pub(crate) fn go_on_with(&mut self, line: &WrapperLine, now: UnixMs, out: &mut Effects) {
         self.away = false;
         self.setup.again();
+        self.functions.again();
         // Without any turn there is nobody yet who could wonder.
         if let Some(turn) = self.chronicle.last_turn().cloned() {
             self.chronicle.say(&turn, line, now, out);
@@ -218,6 +225,7 @@ impl Session {
         let (text, line) = match heard.audience() {
             Audience::Reader { text, line } => (text, line),
             Audience::Nobody(line) => return self.unpublished(&line, out),
+            Audience::Server(line) => return self.served(line, now, out),
             Audience::Refuse { request_id } => {
                 out.write(&StdinLine::refuse(
                     &request_id,
@@ -302,6 +310,7 @@ impl Session {
         }
         let events = self.chronicle.fold(turn, line, now, out);
         for ReplyEvent { event, .. } in events {
+            self.heard(turn, &event, now, out);
             if event.is_terminal() {
                 self.task_reported = false;
                 self.turn_over(&event, &answered, now, out);
@@ -343,14 +352,22 @@ impl Session {
     }
 
     /// Hands a prompt to `claude`, the first one together with what the session needs.
-    fn send(&mut self, prompt: Prompt, now: UnixMs, out: &mut Effects) {
-        let model = prompt.item.model.as_ref();
+    fn send(&mut self, mut prompt: Prompt, now: UnixMs, out: &mut Effects) {
+        let model = prompt.item.model.take();
         let model = model.filter(|model| !model.trim().is_empty());
-        if let Some(model) = model {
+        if let Some(model) = &model {
             self.setup.choose(model);
         }
-        let is_set = !self.setup.take(out);
-        if let Some(model) = model.filter(|_| is_set) {
+        let is_first = self.setup.take(out);
+        if let Some(functions) = prompt.item.functions.take() {
+            self.functions.want(functions);
+        }
+        let requests = &mut self.requests;
+        self.functions.write(|| named(requests, "functions"), out);
+        // Last, because the CLI may have to ask the model's service first.
+        if is_first {
+            self.setup.take_model(out);
+        } else if let Some(model) = &model {
             self.write_model(model, out);
         }
         out.write(&StdinLine::prompt(&prompt.item, &prompt.uuid));
@@ -408,12 +425,18 @@ impl Session {
     }
 
     fn request_id(&mut self, what: &str) -> String {
-        self.requests += 1;
-        format!("ccpool-{what}-{}", self.requests)
+        named(&mut self.requests, what)
     }
 }
 
+/// The next name of a control request.
+fn named(requests: &mut u64, what: &str) -> String {
+    *requests += 1;
+    format!("ccpool-{what}-{requests}")
+}
+
 mod asking;
+mod calling;
 mod ending;
 
 #[cfg(test)]

@@ -10,6 +10,7 @@ use crate::effects::Effects;
 #[derive(Debug, Default)]
 pub(crate) struct Setup {
     boot_model: Option<String>,
+    system_prompt: Option<String>,
     append_system_prompt: Option<String>,
     model: Option<String>,
     written: bool,
@@ -21,6 +22,7 @@ impl Setup {
         let given = |text: &Option<String>| text.clone().filter(|text| !text.trim().is_empty());
         Self {
             boot_model: boot_model.map(str::to_owned),
+            system_prompt: given(&assignment.system_prompt),
             append_system_prompt: given(&assignment.append_system_prompt),
             model: given(&assignment.model),
             written: false,
@@ -40,21 +42,27 @@ impl Setup {
         self.written = false;
     }
 
-    /// Writes it, once per `claude`. False: it was written before.
+    /// Writes it, once per `claude`: true when this was the time. The model follows.
     pub(crate) fn take(&mut self, out: &mut Effects) -> bool {
         if std::mem::replace(&mut self.written, true) {
             return false;
         }
-        if let Some(text) = &self.append_system_prompt {
+        let (replacing, appended) = (&self.system_prompt, &self.append_system_prompt);
+        if replacing.is_some() || appended.is_some() {
             let id = "ccpool-initialize";
-            out.request(id, &StdinLine::initialize(id, text));
+            let line = StdinLine::initialize(id, replacing.as_deref(), appended.as_deref());
+            out.request(id, &line);
         }
+        true
+    }
+
+    /// Writes the model, after the rest.
+    pub(crate) fn take_model(&self, out: &mut Effects) {
         if let Some(model) = &self.model
             && self.model != self.boot_model
         {
             let id = "ccpool-first-model";
             out.request_of_model(id, &StdinLine::set_model(id, model));
         }
-        true
     }
 }

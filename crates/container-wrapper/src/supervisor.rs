@@ -214,6 +214,8 @@ impl Loop {
             // What another container of the same session has left.
             set(field::PERMISSIONS, String::new()),
             set(field::PERMISSIONS_SETTLED, String::new()),
+            set(field::FUNCTIONS, String::new()),
+            set(field::FUNCTIONS_TAKEN, String::new()),
         ];
         let grace = Duration::from_millis(boot.stop_ms);
         let service = Service::new(session, conversation, Limits::new(boot), grace);

@@ -74,8 +74,8 @@ struct Watched {
     sign: Instant,
     /// Called and not answered.
     tools: HashSet<String>,
-    /// A person is asked.
-    asking: bool,
+    /// It is somebody else's turn to act.
+    waiting: bool,
     /// It was interrupted because of an alarm, and has until then.
     until: Option<Instant>,
 }
@@ -102,19 +102,20 @@ impl Vigil {
         self.open.push(Open { request, until });
     }
 
-    /// Which turn runs (its number), and whether a person is asked for a permission.
-    pub(crate) fn follow(&mut self, turn: Option<u64>, asking: bool, now: Instant) {
+    /// Which turn runs (its number), and whether it waits for somebody else: a person who is asked
+    /// for a permission, or the caller, who carries out a function.
+    pub(crate) fn follow(&mut self, turn: Option<u64>, waiting: bool, now: Instant) {
         let Some(number) = turn else {
             self.turn = None;
             return;
         };
         match &mut self.turn {
             Some(watched) if watched.number == number => {
-                // Once it is answered the silence begins anew.
-                if watched.asking && !asking {
+                // Once it goes on the silence begins anew.
+                if watched.waiting && !waiting {
                     watched.sign = now;
                 }
-                watched.asking = asking;
+                watched.waiting = waiting;
             }
             Some(_) | None => {
                 self.turn = Some(Watched {
@@ -122,7 +123,7 @@ impl Vigil {
                     began: now,
                     sign: now,
                     tools: HashSet::new(),
-                    asking,
+                    waiting,
                     until: None,
                 });
             }
@@ -151,6 +152,13 @@ impl Vigil {
             for id in answered(line) {
                 watched.tools.remove(id);
             }
+        }
+    }
+
+    /// The running turn was interrupted because somebody else did not do in time what it waits for.
+    pub(crate) fn interrupted(&mut self, now: Instant) {
+        if let Some(watched) = &mut self.turn {
+            watched.until.get_or_insert(now + INTERRUPT);
         }
     }
 
@@ -191,7 +199,7 @@ impl Watched {
         if let Some(until) = self.until {
             return Some((until, Alarm::Unmoved));
         }
-        let silence = match (self.asking, self.tools.is_empty()) {
+        let silence = match (self.waiting, self.tools.is_empty()) {
             (true, _) => None,
             (false, true) => Some(limits.stall),
             (false, false) => Some(limits.tool),

@@ -31,6 +31,8 @@ pub struct ClaimRequest {
     pub agent: AgentId,
     /// Another model than the configured one: an alias or a full id.
     pub model: Option<String>,
+    /// The system prompt, in the place of the one that Claude Code has. What is appended comes after it.
+    pub system_prompt: Option<String>,
     /// Appended to the system prompt, instead of what is configured.
     pub append_system_prompt: Option<String>,
     /// The session that asks for this one, and how many generations there are before it; none for a
@@ -284,6 +286,7 @@ impl Inner {
                 session,
                 agent: request.agent,
                 model,
+                system_prompt: request.system_prompt,
                 append_system_prompt: request.append_system_prompt.or(own.append_system_prompt),
                 parent: request.parent,
             },

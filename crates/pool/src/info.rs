@@ -1,5 +1,7 @@
 //! What a person or a program is told about the pool.
 
+use ccpool_protocol::function::PendingFunction;
+use ccpool_protocol::permission::listed;
 use ccpool_protocol::record::ContainerState;
 use ccpool_protocol::state::{SessionStatus, field};
 use ccpool_protocol::{AgentId, ContainerId, SessionId, TurnId, UnixMs};
@@ -35,6 +37,9 @@ pub struct SessionInfo {
     pub last_heartbeat: Option<UnixMs>,
     /// What it has cost, in US dollars.
     pub cost_usd: f64,
+    /// How many calls of the caller's functions wait for their results.
+    #[serde(default)]
+    pub waiting_functions: usize,
 }
 
 impl SessionInfo {
@@ -56,6 +61,8 @@ impl SessionInfo {
             cost_usd: text(field::COST_USD)
                 .and_then(|cost| cost.parse().ok())
                 .unwrap_or(0.0),
+            waiting_functions: text(field::FUNCTIONS)
+                .map_or(0, |list| listed::<PendingFunction>(list).len()),
         })
     }
 }

@@ -99,6 +99,7 @@ impl Launcher {
                 OnTimeout::Allow => Behavior::Allow,
                 OnTimeout::Deny => Behavior::Deny,
             },
+            function_ms: millis(config.timeouts.function),
             follow_stdin: !docker,
             claude,
         };

@@ -51,6 +51,7 @@ mod error;
 mod events;
 mod execute;
 mod failure_cause;
+mod functions;
 mod gateway;
 mod health;
 mod heard;
@@ -76,6 +77,9 @@ mod token;
 mod turn_trace;
 
 pub use ccpool_protocol as protocol;
+pub use ccpool_protocol::function::{
+    FunctionCall, FunctionResult, FunctionTool, PendingFunction,
+};
 pub use ccpool_protocol::permission::{Answer, PendingPermission, SettledPermission};
 pub use ccpool_protocol::{
     AgentId, ContainerId, Event, FailureKind, ReplyEvent, RequestId, SessionId, TurnId,

@@ -1,5 +1,6 @@
 //! What a caller sends into a session.
 
+use ccpool_protocol::function::FunctionTool;
 use ccpool_protocol::input::{InputItem, Mode};
 use ccpool_protocol::{ContainerId, TurnId};
 use serde_json::Value;
@@ -25,6 +26,13 @@ pub struct Prompt {
     /// Only for this container: where another one serves the session by now, there is no such
     /// session.
     pub on: Option<ContainerId>,
+    /// Functions of the caller's that the model may call from this prompt on, in the place of those
+    /// before; none at all when the list is empty. None: those that there are.
+    ///
+    /// The model's calls come as `function_calls` events, and [`Pool::give_results`] answers them.
+    ///
+    /// [`Pool::give_results`]: crate::Pool::give_results
+    pub functions: Option<Vec<FunctionTool>>,
     /// The same key within the retention time means the same turn.
     pub idempotency_key: Option<String>,
 }
@@ -56,6 +64,7 @@ impl Prompt {
             mode: self.mode,
             command: self.command,
             model: self.model,
+            functions: self.functions,
             at: Some(unix_ms()),
         };
         item.check()

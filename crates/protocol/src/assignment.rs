@@ -15,6 +15,9 @@ pub struct Assignment {
     /// Another model than the one `claude` was started with; sent with the first prompt.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub model: Option<String>,
+    /// The system prompt, in the place of the one that `claude` has; sent with the first prompt.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub system_prompt: Option<String>,
     /// Appended to the system prompt; sent with the first prompt.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub append_system_prompt: Option<String>,

@@ -45,6 +45,8 @@ pub struct Boot {
     /// What it becomes then.
     #[serde(default)]
     pub on_permission_timeout: Behavior,
+    /// How long a call of the caller's functions waits for its result.
+    pub function_ms: u64,
     /// The wrapper's stdin is a pipe from the gateway, and it stops when that closes: on the
     /// process runtime nothing outlives its gateway.
     #[serde(default)]

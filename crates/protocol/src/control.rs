@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::RequestId;
+use crate::function::FunctionResult;
 use crate::permission::Answer;
 
 /// What a running session can be told.
@@ -33,6 +34,13 @@ pub enum Control {
         request_id: String,
         /// As `claude` takes it: `{"behavior":"allow"}`, `{"behavior":"deny","message":"…"}`, ….
         response: Value,
+    },
+    /// Results of calls of the caller's functions. The state says which ones were taken.
+    FunctionResults {
+        /// Names them, so that their sender finds out what became of them.
+        #[serde(default)]
+        ticket: String,
+        results: Vec<FunctionResult>,
     },
     /// Stop `claude` in order, then exit.
     Shutdown,
@@ -78,6 +86,11 @@ mod tests {
             answer: Answer::deny("no"),
         };
         assert_eq!(Control::parse(&answer.to_json()).unwrap(), answer);
+        let results = r#"{"type":"function_results","results":[{"id":"c1","content":[]}]}"#;
+        assert!(matches!(
+            Control::parse(results).unwrap(),
+            Control::FunctionResults { ticket, results } if ticket.is_empty() && results[0].id == "c1"
+        ));
         assert!(Control::parse("reboot").is_err());
     }
 }

@@ -10,12 +10,13 @@ use crate::draft::Draft;
 use crate::event::{Completed, Event, Failed, ReplyEvent, Status, Timings};
 use crate::line::{
     Asked, Assistant, ControlRequest, Delta, Line, RateLimit, StatusLine, StreamEvent, StreamLine,
-    TurnResult, User, WrapperLine,
+    TurnResult, User,
 };
-use crate::permission::Behavior;
 use crate::{FailureKind, TurnId, UnixMs, outcome};
 use turn::Turn;
 
+mod calls;
+mod own;
 mod turn;
 
 /// Who decides that a turn has ended.
@@ -182,9 +183,13 @@ impl Fold {
         }
         match line.event {
             StreamEvent::MessageStart { message } => {
-                self.draft.begin(message.id).into_iter().collect()
+                let calls = self.current.calls.begin(&message.id);
+                let mut events: Vec<Event> = self.tell(calls).into_iter().collect();
+                events.extend(self.draft.begin(message.id));
+                events
             }
             StreamEvent::ContentBlockStart { index } => {
+                self.current.calls.enter(index);
                 self.draft.enter(index);
                 Vec::new()
             }
@@ -201,14 +206,15 @@ impl Fold {
                 self.current.timings.first_delta_ms.get_or_insert(since);
                 vec![event]
             }
-            StreamEvent::MessageStop {} => line
-                .abandoned_blocks
-                .and_then(|dead| {
+            StreamEvent::MessageStop {} => {
+                let dead = line.abandoned_blocks.as_ref();
+                let calls = self.current.calls.stop(dead);
+                let retract = dead.and_then(|dead| {
                     self.draft
                         .abandon(&dead.api_message_id, dead.from_block_index)
-                })
-                .into_iter()
-                .collect(),
+                });
+                retract.into_iter().chain(self.tell(calls)).collect()
+            }
             StreamEvent::ContentBlockStop { .. }
             | StreamEvent::MessageDelta {}
             | StreamEvent::Unknown => Vec::new(),
@@ -240,9 +246,14 @@ impl Fold {
             } else if block["type"] == "tool_use" {
                 let tool_use_id = block["id"].as_str().unwrap_or_default().to_owned();
                 self.current.open_tools.insert(tool_use_id.clone());
+                let name = block["name"].as_str().unwrap_or_default();
+                if line.parent_tool_use_id.is_none() {
+                    let calls = &mut self.current.calls;
+                    calls.add(&line.message.id, &tool_use_id, name, &block["input"]);
+                }
                 events.push(Event::ToolUse {
                     tool_use_id,
-                    name: block["name"].as_str().unwrap_or_default().to_owned(),
+                    name: name.to_owned(),
                     input: block["input"].clone(),
                     parent_tool_use_id: line.parent_tool_use_id.clone(),
                 });
@@ -262,6 +273,7 @@ impl Fold {
             let waited = self.current.waits(&tool_use_id);
             self.current.asked.retain(|_, tool| *tool != tool_use_id);
             self.current.open_tools.remove(&tool_use_id);
+            self.current.calls.answered(&tool_use_id);
             self.current.tool_effects |= match line.decision(&tool_use_id) {
                 Some("accept") => true,
                 Some("reject") => false,
@@ -294,10 +306,11 @@ impl Fold {
                     expires_at: expiry.map(|(_, at)| at),
                 }]
             }
-            Asked::HookCallback {}
-            | Asked::McpMessage {}
-            | Asked::Elicitation {}
-            | Asked::Unknown => Vec::new(),
+            Asked::McpMessage {
+                server_name,
+                message,
+            } => self.called(&server_name, &message),
+            Asked::HookCallback {} | Asked::Elicitation {} | Asked::Unknown => Vec::new(),
         }
     }
 
@@ -323,98 +336,6 @@ impl Fold {
         }
         events.push(Event::Status { status, detail });
         events
-    }
-
-    fn wrapper(&mut self, stamp: Stamp<'_>, line: WrapperLine) -> Vec<Event> {
-        match line {
-            WrapperLine::Prompt {
-                pushed_at,
-                taken_at,
-                sent_at,
-                steered,
-                origin,
-            } => {
-                if !steered {
-                    self.draft.start();
-                    self.current.began_at = pushed_at.or(taken_at).unwrap_or(sent_at);
-                    self.current.timings.taken_ms = taken_at.map(|at| self.current.since(at));
-                    self.current.timings.sent_ms = Some(self.current.since(sent_at));
-                    self.current.origin = origin;
-                }
-                Vec::new()
-            }
-            WrapperLine::Terminal { event } => {
-                if self.current.ended || !event.is_terminal() {
-                    return Vec::new();
-                }
-                self.current.ended = true;
-                // What nobody has finished is no part of the answer.
-                let mut events: Vec<Event> = self.draft.drop_unfinished().into_iter().collect();
-                events.push(event);
-                events
-            }
-            WrapperLine::Respawned {
-                reason,
-                resumed,
-                took_ms,
-            } => {
-                if !resumed {
-                    // Another conversation, which the CLI counts from zero.
-                    self.cost_so_far = 0.0;
-                }
-                let text = if resumed {
-                    "claude was started again and goes on with the conversation"
-                } else {
-                    "claude was started again without the conversation so far"
-                };
-                let detail = Map::from_iter([
-                    ("text".to_owned(), Value::from(text)),
-                    ("reason".to_owned(), Value::String(reason)),
-                    ("resumed".to_owned(), Value::Bool(resumed)),
-                    ("took_ms".to_owned(), Value::from(took_ms)),
-                ]);
-                vec![Event::Status {
-                    status: Status::Notice,
-                    detail,
-                }]
-            }
-            WrapperLine::PermissionAsked {
-                request_id,
-                expires_at,
-            } => {
-                self.current.expiry = expires_at.map(|at| (request_id, at));
-                Vec::new()
-            }
-            WrapperLine::PermissionResolved {
-                request_id,
-                tool_use_id,
-                outcome,
-                behavior,
-                by,
-            } => {
-                if behavior == Some(Behavior::Allow) {
-                    // Its tool may act from now on.
-                    self.current.asked.remove(request_id.as_str());
-                }
-                vec![Event::PermissionResolved {
-                    request_id,
-                    tool_use_id,
-                    outcome,
-                    behavior,
-                    by,
-                }]
-            }
-            WrapperLine::Noise { text } => {
-                let detail = Map::from_iter([
-                    ("text".to_owned(), Value::String(text)),
-                    ("at".to_owned(), Value::from(stamp.at)),
-                ]);
-                vec![Event::Status {
-                    status: Status::Notice,
-                    detail,
-                }]
-            }
-        }
     }
 
     fn result(&mut self, stamp: Stamp<'_>, result: TurnResult) -> Vec<Event> {

@@ -4,6 +4,7 @@ use serde::de::Error as _;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use crate::function::{self, FunctionError, FunctionTool};
 use crate::{TurnId, UnixMs};
 
 /// When a prompt that arrives during a running turn gets its turn.
@@ -42,6 +43,10 @@ pub struct InputItem {
     /// Another model from this prompt on: an alias or a full id. Not for one that is steered.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub model: Option<String>,
+    /// Functions of the caller's that the model may call from this prompt on, in the place of those
+    /// of prompts before it; none at all when the list is empty. Left out: those that there are.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub functions: Option<Vec<FunctionTool>>,
     /// When it was pushed, for the timings.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub at: Option<UnixMs>,
@@ -66,6 +71,9 @@ pub enum InputError {
     /// Both at once.
     #[error("give `text` or `content`, not both")]
     Both,
+    /// Functions that cannot be offered.
+    #[error(transparent)]
+    Functions(#[from] FunctionError),
 }
 
 impl InputItem {
@@ -78,6 +86,7 @@ impl InputItem {
             mode: Mode::Queue,
             command: false,
             model: None,
+            functions: None,
             at: None,
         }
     }
@@ -97,11 +106,14 @@ impl InputItem {
         Ok(item)
     }
 
-    /// Exactly one of `text` and `content`, and something in it.
+    /// Exactly one of `text` and `content`, something in it, and functions that can be offered.
     ///
     /// # Errors
-    /// [`InputError::Empty`] or [`InputError::Both`].
+    /// [`InputError::Empty`], [`InputError::Both`] or [`InputError::Functions`].
     pub fn check(&self) -> Result<(), InputError> {
+        if let Some(functions) = &self.functions {
+            function::check(functions)?;
+        }
         match (&self.text, &self.content) {
             (Some(_), Some(_)) => Err(InputError::Both),
             (Some(text), None) if !text.trim().is_empty() => Ok(()),
@@ -176,5 +188,10 @@ mod tests {
         let both = br#"{"turn":"t9","text":"a","content":[{}]}"#;
         assert!(matches!(InputItem::parse(both), Err(InputError::Both)));
         assert_eq!(InputItem::turn_named(both).unwrap().as_str(), "t9");
+        let nameless = br#"{"text":"a","functions":[{"name":""}]}"#;
+        assert!(matches!(
+            InputItem::parse(nameless),
+            Err(InputError::Functions(FunctionError::Name(_)))
+        ));
     }
 }

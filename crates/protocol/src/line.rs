@@ -240,7 +240,13 @@ pub enum Asked {
     /// A hook that somebody registered with `initialize`.
     HookCallback {},
     /// A message for a server of type `sdk`.
-    McpMessage {},
+    McpMessage {
+        #[serde(default)]
+        server_name: String,
+        /// JSON-RPC.
+        #[serde(default)]
+        message: Value,
+    },
     /// An MCP server wants to ask the person.
     Elicitation {},
     #[serde(other)]

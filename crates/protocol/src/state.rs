@@ -48,6 +48,12 @@ pub mod field {
     /// JSON: what became of the last ones, as
     /// [`SettledPermission`](crate::permission::SettledPermission)s.
     pub const PERMISSIONS_SETTLED: &str = "permissionsSettled";
+    /// JSON: the calls of the caller's functions that wait for a result, as
+    /// [`PendingFunction`](crate::function::PendingFunction)s.
+    pub const FUNCTIONS: &str = "functions";
+    /// JSON: what became of the last results, as
+    /// [`TakenResults`](crate::function::TakenResults).
+    pub const FUNCTIONS_TAKEN: &str = "functionsTaken";
     /// What the session has cost so far, in US dollars.
     pub const COST_USD: &str = "costUsd";
 }

@@ -55,12 +55,40 @@ impl StdinLine {
         Self::request(id, &json!({"subtype": "mcp_status"}))
     }
 
-    /// Counts once, before the first prompt.
-    pub fn initialize(id: &str, append_system_prompt: &str) -> Self {
-        Self::request(
-            id,
-            &json!({"subtype": "initialize", "appendSystemPrompt": append_system_prompt}),
-        )
+    /// Counts once, before the first prompt. `system_prompt` stands in the place of the CLI's own,
+    /// `append_system_prompt` comes after either.
+    pub fn initialize(
+        id: &str,
+        system_prompt: Option<&str>,
+        append_system_prompt: Option<&str>,
+    ) -> Self {
+        let mut request = json!({"subtype": "initialize"});
+        if let Some(text) = system_prompt {
+            request["systemPrompt"] = Value::from(text);
+        }
+        if let Some(text) = append_system_prompt {
+            request["appendSystemPrompt"] = Value::from(text);
+        }
+        Self::request(id, &request)
+    }
+
+    /// The MCP servers beside those of the start: one that is spoken to over stdin and stdout, whose
+    /// calls may take `timeout_ms`, or none.
+    pub fn set_servers(id: &str, server: Option<(&str, u64)>) -> Self {
+        let servers = match server {
+            None => json!({}),
+            Some((name, timeout_ms)) => json!({name: {
+                "type": "sdk",
+                "name": name,
+                // In every request, and the first one waits for it.
+                "alwaysLoad": true,
+                // The turn waits for each call's own result.
+                "disableAutoBackground": true,
+                "timeout": timeout_ms,
+            }}),
+        };
+        let request = json!({"subtype": "mcp_set_servers", "servers": servers});
+        Self::request(id, &request)
     }
 
     /// From the next request on. An alias costs nothing, a full id one probing request.

@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::event::Event;
+use crate::function::FunctionCall;
 use crate::permission::{Behavior, PermissionOutcome, SettledBy};
 use crate::{RequestId, UnixMs};
 
@@ -49,6 +50,12 @@ pub enum WrapperLine {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         behavior: Option<Behavior>,
         by: SettledBy,
+    },
+    /// The model has called functions of the caller's, which wait for their results until then.
+    FunctionCalls {
+        calls: Vec<FunctionCall>,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        expires_at: Option<UnixMs>,
     },
     /// `claude` hung or ended and was started again for the same session.
     Respawned {

@@ -16,7 +16,12 @@ pub fn check(data: &[u8]) {
             let error = std::str::from_utf8(data).expect_err("it is not UTF-8");
             assert_eq!(error.valid_up_to(), valid);
         }
-        Err(InputError::NotJson(_) | InputError::Empty | InputError::Both) => {}
+        Err(
+            InputError::NotJson(_)
+            | InputError::Empty
+            | InputError::Both
+            | InputError::Functions(_),
+        ) => {}
     }
     the_turn_is_found_in_any_object(data);
     text_goes_into_lines(&String::from_utf8_lossy(data));
@@ -65,7 +70,9 @@ fn the_turn_is_found_in_any_object(data: &[u8]) {
 fn text_goes_into_lines(text: &str) {
     let lines = [
         StdinLine::mcp_status(text),
-        StdinLine::initialize("r1", text),
+        StdinLine::initialize("r1", None, Some(text)),
+        StdinLine::initialize("r1", Some(text), None),
+        StdinLine::set_servers("r1", Some((text, 5))),
         StdinLine::set_model("r1", text),
         StdinLine::interrupt(text),
         StdinLine::refuse("r1", text),

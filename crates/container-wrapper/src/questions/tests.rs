@@ -6,6 +6,7 @@ use crate::effects::Op;
 const POLICY: Policy = Policy {
     patience_ms: Some(1000),
     on_timeout: Behavior::Allow,
+    function_ms: 600_000,
     outlive_turns: false,
 };
 

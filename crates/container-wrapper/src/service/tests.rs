@@ -16,6 +16,7 @@ mod property;
 const POLICY: Policy = Policy {
     patience_ms: None,
     on_timeout: Behavior::Deny,
+    function_ms: 600_000,
     outlive_turns: false,
 };
 
@@ -79,7 +80,7 @@ impl Play {
         let session = Session::new(&assignment, Some("haiku"), policy, Resume::default(), bits);
         let boot = serde_json::from_value(json!({
             "container": "c1-0123456789ab", "redisUrl": "", "keyPrefix": "", "outputBuffer": 1, "outputBufferBytes": 1,
-            "retainMs": 1, "stopMs": 1, "heartbeatMs": 1, "stallMs": stall_ms, "turnMs": turn_ms,
+            "retainMs": 1, "stopMs": 1, "heartbeatMs": 1, "stallMs": stall_ms, "turnMs": turn_ms, "functionMs": 1,
             "claude": {"path": "", "cwd": "", "home": ""},
         }));
         let limits = Limits::new(&boot.unwrap());

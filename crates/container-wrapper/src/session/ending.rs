@@ -30,6 +30,7 @@ impl Session {
         let deserted = deserted.filter(|verdict| verdict.kind == FailureKind::ContainerLost);
         let verdict = deserted.unwrap_or(given);
         self.withdraw_all(now, out);
+        self.forget_calls_untold(out);
         self.fail_given(verdict.kind, &verdict.message, now, out);
         self.stage = Stage::Closed(verdict);
         self.go_on(now, out);
@@ -39,6 +40,7 @@ impl Session {
     pub(crate) fn lost(&mut self, message: &str, now: UnixMs, out: &mut Effects) {
         self.away = true;
         self.withdraw_all(now, out);
+        self.forget_calls_untold(out);
         self.task_reported = false;
         self.fail_given(FailureKind::ContainerLost, message, now, out);
         self.go_on(now, out);
@@ -109,6 +111,7 @@ impl Session {
             message: WITHDRAWN.to_owned(),
         });
         self.withdraw_of(&running.turn, now, out);
+        self.forget_calls(out);
         self.chronicle
             .terminal(&running.turn, event, running.origin.as_deref(), now, out);
         let steered = running.steered.iter().map(|steered| &steered.prompt);

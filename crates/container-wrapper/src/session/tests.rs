@@ -11,6 +11,7 @@ use crate::effects::Op;
 const POLICY: Policy = Policy {
     patience_ms: None,
     on_timeout: Behavior::Deny,
+    function_ms: 600_000,
     outlive_turns: false,
 };
 

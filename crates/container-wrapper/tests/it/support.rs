@@ -161,6 +161,7 @@ impl Rig {
             stall_ms: 120_000,
             turn_ms: None,
             permission_ms: None,
+            function_ms: 600_000,
             on_permission_timeout: Behavior::Deny,
             follow_stdin: false,
             claude: ClaudeSpawn {

@@ -168,6 +168,7 @@ async fn one_turn(
         content: None,
         mode: Mode::Queue,
         command: arguments.command,
+        functions: None,
         idempotency_key: None,
     };
     let turn = pool.send(&session, prompt).await?;

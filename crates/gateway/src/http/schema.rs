@@ -100,7 +100,10 @@ pub(crate) struct ReplyEvent {
     reason: Option<String>,
     /// `permission_request`: rules that would answer it for good.
     suggestions: Option<Vec<serde_json::Value>>,
-    /// `permission_request`: when the policy answers it, if nobody else does (Unix milliseconds).
+    /// `function_calls`: functions of the caller's that the model calls.
+    calls: Option<Vec<FunctionCall>>,
+    /// `permission_request`: when the policy answers it, if nobody else does; `function_calls`: when the
+    /// turn ends, if the results have not come (Unix milliseconds).
     expires_at: Option<u64>,
     /// `permission_resolved`: how it ended.
     outcome: Option<PermissionOutcome>,
@@ -224,6 +227,16 @@ pub(crate) struct SessionInfo {
     last_heartbeat: Option<u64>,
     /// US dollars so far.
     cost_usd: f64,
+    /// How many calls of the caller's functions wait for their results.
+    waiting_functions: u64,
+}
+
+/// A call of a function of the caller's.
+#[derive(ToSchema)]
+pub(crate) struct FunctionCall {
+    id: String,
+    name: String,
+    arguments: serde_json::Value,
 }
 
 /// How a permission request ended.

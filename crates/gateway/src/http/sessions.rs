@@ -99,6 +99,7 @@ pub(crate) async fn claim(
             session: body.session,
             agent: body.agent.unwrap_or_default(),
             model: body.model,
+            system_prompt: None,
             append_system_prompt: body.append_system_prompt,
             parent: None,
         })

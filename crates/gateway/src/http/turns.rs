@@ -119,6 +119,7 @@ pub(crate) async fn send(
         content: body.content,
         mode: body.mode,
         command: body.command,
+        functions: None,
         idempotency_key: idempotency_key(&headers)?,
     };
     let sent = state.pool.send(&session, prompt).await?;

@@ -12,6 +12,7 @@ mod docker;
 mod docker_away;
 mod docs;
 mod faults;
+mod functions;
 mod gateway;
 mod gateways;
 mod interrupt;

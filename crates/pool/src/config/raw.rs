@@ -138,6 +138,8 @@ pub(crate) struct RawTimeouts {
     /// Longest turn; none if left out.
     #[serde(skip_serializing_if = "Given::is_unset")]
     pub(crate) turn_ms: Given<Millis<1>>,
+    /// How long a call of a function of the caller's waits for its result.
+    pub(crate) function_ms: Given<Millis<1>>,
     /// How long the keys of an ended session stay readable.
     pub(crate) retain_ms: Given<Millis<0>>,
     /// Grace for `claude` to stop before it is killed.
@@ -153,6 +155,7 @@ impl Default for RawTimeouts {
             startup_ms: Given::of(30_000),
             stall_ms: Given::of(120_000),
             turn_ms: Given::unset(),
+            function_ms: Given::of(600_000),
             retain_ms: Given::of(3_600_000),
             stop_ms: Given::of(3_000),
         }

@@ -97,6 +97,8 @@ pub struct Timeouts {
     pub stall: Duration,
     /// Longest turn, if there is a limit.
     pub turn: Option<Duration>,
+    /// How long a call of a function of the caller's waits for its result.
+    pub function: Duration,
     /// How long the keys of an ended session stay readable.
     pub retain: Duration,
     /// Grace for `claude` to stop before it is killed.

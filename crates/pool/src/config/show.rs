@@ -46,6 +46,7 @@ impl Config {
                 "startupMs": millis(timeouts.startup),
                 "stallMs": millis(timeouts.stall),
                 "turnMs": timeouts.turn.map(millis),
+                "functionMs": millis(timeouts.function),
                 "retainMs": millis(timeouts.retain),
                 "stopMs": millis(timeouts.stop),
             },

@@ -281,6 +281,9 @@ impl Check<'_> {
                 .value(&at("stallMs"), &raw.stall_ms, &default.stall_ms)
                 .into(),
             turn: self.optional(&at("turnMs"), &raw.turn_ms).map(Into::into),
+            function: self
+                .value(&at("functionMs"), &raw.function_ms, &default.function_ms)
+                .into(),
             retain: self
                 .value(&at("retainMs"), &raw.retain_ms, &default.retain_ms)
                 .into(),

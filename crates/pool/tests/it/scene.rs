@@ -106,6 +106,7 @@ impl Scene {
                 session: session.clone(),
                 agent: "main".parse().unwrap(),
                 model: None,
+                system_prompt: None,
                 append_system_prompt: None,
                 parent: None,
             },

@@ -70,6 +70,7 @@ fn terms(session: &SessionId) -> ClaimTerms {
             session: session.clone(),
             agent: "main".parse().unwrap(),
             model: None,
+            system_prompt: None,
             append_system_prompt: None,
             parent: None,
         },

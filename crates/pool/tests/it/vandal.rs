@@ -1,7 +1,7 @@
 //! A container that spoils the keys it may write: nobody else suffers, and its place is freed.
 
 use ccpool::runtime::Exit;
-use ccpool::{Answer, PoolError, RequestId, SessionId};
+use ccpool::{Answer, FunctionResult, PoolError, RequestId, SessionId};
 use redis::AsyncCommands;
 use serde_json::json;
 
@@ -100,6 +100,58 @@ async fn requests_that_a_container_makes_up_are_read_with_care() {
         matches!(error, PoolError::UnknownPermission { .. }),
         "{error:?}"
     );
+}
+
+#[tokio::test]
+async fn calls_that_a_container_makes_up_are_read_with_care() {
+    let mut world = World::new(config(1, 2)).await;
+    world.warm(1).await;
+    let (keys, session) = (world.session_keys("s1"), SessionId::new("s1").unwrap());
+    let results = |id: &str| vec![FunctionResult::text(id, "x")];
+    let give = async |world: &World, id: &str| {
+        let given = world.pool.give_results(&session, results(id)).await;
+        given.expect_err("nobody takes it")
+    };
+    let error = give(&world, "c1").await;
+    assert!(matches!(error, PoolError::UnknownSession(_)), "{error:?}");
+    world.claim("s1").await;
+    let call = |id: &str| json!({"id": id, "name": "f", "turn": "t1", "seq": 1, "askedAt": 1, "expiresAt": 2});
+    let long = format!("[{}{}]", " ".repeat(2 << 20), call("c1"));
+    let some = json!([call("c1"), 7, null, {"id": "c2"}]).to_string();
+    for (waiting, listed) in [
+        ("", 0),
+        (long.as_str(), 0),
+        ("{}", 0),
+        ("[[[", 0),
+        (some.as_str(), 1),
+    ] {
+        let fields = [("functions", waiting), ("functionsTaken", waiting)];
+        let () = world
+            .connection
+            .hset_multiple(&keys.state, &fields)
+            .await
+            .unwrap();
+        let pending = world.pool.waiting_functions(&session).await.unwrap();
+        assert_eq!(pending.len(), listed);
+        let info = world.pool.session(&session).await.unwrap();
+        assert_eq!(info.waiting_functions, listed);
+    }
+    // No wrapper is there that would take it.
+    let error = give(&world, "c1").await;
+    assert!(matches!(error, PoolError::Unavailable { .. }), "{error:?}");
+    let error = give(&world, "c2").await;
+    assert!(matches!(error, PoolError::InvalidRequest(_)), "{error:?}");
+    let unreadable = vec![FunctionResult {
+        content: vec![json!({"type": "hologram"})],
+        ..FunctionResult::text("c1", "")
+    }];
+    for results in [unreadable, Vec::new()] {
+        let error = world.pool.give_results(&session, results).await;
+        assert!(
+            matches!(error, Err(PoolError::InvalidRequest(_))),
+            "{error:?}"
+        );
+    }
 }
 
 /// A number that is none, and one after which there is no other.

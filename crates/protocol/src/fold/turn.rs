@@ -2,6 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 
+use super::calls::Calls;
 use crate::event::Timings;
 use crate::{RequestId, UnixMs};
 
@@ -15,6 +16,8 @@ pub(super) struct Turn {
     pub(super) tool_effects: bool,
     /// Tools called and not answered.
     pub(super) open_tools: HashSet<String>,
+    /// Calls of the caller's functions.
+    pub(super) calls: Calls,
     /// Tools that wait for a permission, by the request's id: they have not acted.
     pub(super) asked: HashMap<String, String>,
     /// Which request is about to come, and when the policy answers it.

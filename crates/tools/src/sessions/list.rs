@@ -109,6 +109,7 @@ mod tests {
             last_activity,
             last_heartbeat: None,
             cost_usd: 0.25,
+            waiting_functions: 0,
         }
     }
 

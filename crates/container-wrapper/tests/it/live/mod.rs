@@ -8,6 +8,8 @@ mod background;
 mod broken_streams;
 mod commands;
 mod content;
+mod function_sets;
+mod functions;
 mod interrupts;
 mod limits;
 mod permissions;

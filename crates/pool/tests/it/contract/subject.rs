@@ -138,6 +138,7 @@ pub(crate) fn terms(of: &str, by: &str) -> ClaimTerms {
             session: session(of),
             agent: agent(by),
             model: None,
+            system_prompt: None,
             append_system_prompt: None,
             parent: None,
         },

@@ -150,6 +150,7 @@ pub(crate) fn launch(container: &ContainerId) -> Launch {
             stall_ms: 60_000,
             turn_ms: None,
             permission_ms: None,
+            function_ms: 600_000,
             on_permission_timeout: Behavior::Deny,
             follow_stdin: true,
             claude,
