@@ -14,6 +14,7 @@ use crate::clock::unix_ms;
 use crate::error::PoolError;
 use crate::launch::{boot_model, heartbeat_limit};
 use crate::pool::{Inner, Pool};
+use crate::provider::room;
 use crate::store::{ClaimOutcome, ClaimTerms, Condition, StoreError, Ticket};
 
 /// Redis takes less, unless something is wrong.
@@ -139,6 +140,7 @@ impl Pool {
             ticket: None,
         };
         let mut waited = false;
+        let mut made_room = false;
         let mut bound = None;
         let (container, created) = loop {
             // Registered before the attempt, so that what is freed meanwhile is not slept through.
@@ -188,6 +190,12 @@ impl Pool {
             }
             if let Some(hopeless) = inner.hopeless(&miss, looks) {
                 return Err(hopeless);
+            }
+            // What is on its way out or in may do, so not at once.
+            if !made_room && begun.elapsed() >= COME_BACK && inner.is_full(&miss, looks) {
+                let agent = &terms.assignment.agent;
+                let own = matches!(miss, Miss::AgentLimit).then_some(agent);
+                made_room = room::make(&self.inner, own).await;
             }
             if Instant::now() >= deadline {
                 metrics::counter!("ccpool_claims_total", "outcome" => "exhausted").increment(1);
@@ -318,6 +326,20 @@ impl Inner {
                 })
             }
             (Miss::NoneWarm | Miss::AgentLimit | Miss::Draining | Miss::Emptied, _) => None,
+        }
+    }
+
+    /// Nothing will be free unless a session ends, by what the reconciler has seen since the claim.
+    fn is_full(&self, miss: &Miss, looks: u64) -> bool {
+        let seen = self.seen.borrow();
+        let counts = &seen.counts;
+        let coming = counts.creating + counts.booting + counts.warm + counts.draining;
+        match miss {
+            Miss::AgentLimit => true,
+            Miss::NoneWarm => {
+                seen.looks > looks && coming == 0 && counts.total >= seen.limits.max_total as usize
+            }
+            Miss::Draining | Miss::Emptied => false,
         }
     }
 

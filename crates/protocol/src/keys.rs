@@ -153,6 +153,12 @@ impl Keys {
         format!("{}pool:conversation:name:{hash}", self.prefix)
     }
 
+    /// Sorted set: conversations that give way where there is no room, by the time until which they
+    /// are kept (Unix ms).
+    pub fn conversations(&self) -> String {
+        format!("{}pool:conversations", self.prefix)
+    }
+
     /// Sorted set: live gateways, as `id@host`, by the time until which they are taken for live
     /// (Unix ms).
     pub fn gateways(&self) -> String {

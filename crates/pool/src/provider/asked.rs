@@ -1,7 +1,7 @@
 //! A conversation, looked at before a session is looked for.
 
 use ccpool_protocol::FailureKind;
-use ccpool_protocol::function::{FunctionResult, FunctionTool};
+use ccpool_protocol::function::{self, FunctionResult, FunctionTool};
 use serde_json::{Value, json};
 
 use super::conversation::{Content, Conversation, ImageSource, Message, ToolChoice};
@@ -51,6 +51,8 @@ impl Asked {
                            something in it, or the result of a call";
             return Err(Refused::new(FailureKind::InvalidRequest, message));
         }
+        function::check(&conversation.tools)
+            .map_err(|error| Refused::new(FailureKind::InvalidRequest, error.to_string()))?;
         let before = Fingerprint::of(old);
         let whole = before.then(new);
         let system = conversation.system.as_deref();
@@ -173,13 +175,16 @@ impl Asked {
                     Message::Tool { call, content } if call == id => Some(content),
                     Message::Tool { .. } | Message::User(_) | Message::Assistant { .. } => None,
                 });
-            FunctionResult {
-                id: id.clone(),
-                content: match brought {
-                    Some(content) => content.iter().map(mcp).collect(),
-                    None => vec![json!({"type": "text", "text": NO_RESULT})],
+            match brought {
+                Some(content) => FunctionResult {
+                    id: id.clone(),
+                    content: content.iter().map(mcp).collect(),
+                    is_error: false,
                 },
-                is_error: brought.is_none(),
+                None => FunctionResult {
+                    is_error: true,
+                    ..FunctionResult::text(id, NO_RESULT)
+                },
             }
         });
         results.collect()
@@ -205,7 +210,16 @@ fn mcp(content: &Content) -> Value {
     match content {
         Content::Text(text) => json!({"type": "text", "text": text}),
         Content::Image(ImageSource::Base64 { media_type, data }) => {
-            json!({"type": "image", "data": data, "mimeType": media_type})
+            let image = json!({"type": "image", "data": data, "mimeType": media_type});
+            let alone = FunctionResult {
+                id: String::new(),
+                content: vec![image.clone()],
+                is_error: false,
+            };
+            match function::check_results(&[alone]) {
+                Ok(()) => image,
+                Err(_) => json!({"type": "text", "text": "[an image that cannot be read]"}),
+            }
         }
         // MCP has no images that lie elsewhere.
         Content::Image(ImageSource::Url(url)) => {

@@ -53,7 +53,7 @@ mod model_name;
 mod outcome;
 mod pooled;
 mod resting;
-mod seams;
+pub(crate) mod room;
 mod spoken;
 mod telling;
 

@@ -8,14 +8,13 @@ use futures::stream::{BoxStream, once};
 
 use super::asked::Asked;
 use super::contract::{Provider, ProviderHealth, Reply};
-use super::conversation::Conversation;
+use super::conversation::{Conversation, SystemMode};
 use super::error::Refused;
 use super::handover;
 use super::hold::Hold;
 use super::model_name::{ALIASES, PROVIDER};
 use super::outcome::Outcome;
 use super::resting::{Resting, Waiting};
-use super::seams::{give_results, offer, with_system};
 use super::telling::Telling;
 use crate::claim::{ClaimRequest, Claimed};
 use crate::clock::unix_ms;
@@ -98,7 +97,7 @@ impl PoolProvider {
             ..Prompt::default()
         };
         if let Some(functions) = asked.functions_for(&resting) {
-            offer(&mut prompt, &asked);
+            prompt.functions = Some(asked.offered.clone());
             resting.functions = Some(functions);
         }
         resting.model.clone_from(&asked.model);
@@ -148,7 +147,7 @@ impl PoolProvider {
                 Err(error) => return Err(error.into()),
             }
         }
-        match give_results(&self.pool, session, asked.results(&calls)).await {
+        match self.pool.give_results(session, asked.results(&calls)).await {
             Ok(()) => {}
             // Nobody waits for them any more.
             Err(PoolError::UnknownSession(_) | PoolError::InvalidRequest(_)) => {
@@ -188,6 +187,7 @@ impl PoolProvider {
         let mut resting = Resting {
             session: claimed.session,
             container: claimed.container,
+            agent: claimed.agent,
             number,
             history: None,
             model: asked.model.clone(),
@@ -202,7 +202,7 @@ impl PoolProvider {
             ..Prompt::default()
         };
         if let Some(functions) = asked.functions_for(&resting) {
-            offer(&mut prompt, &asked);
+            prompt.functions = Some(asked.offered.clone());
             resting.functions = Some(functions);
         }
         let turn = self.pool.send(&resting.session, prompt).await?;
@@ -221,12 +221,18 @@ impl PoolProvider {
     /// up.
     async fn claim(&self, asked: &Asked, from: u32) -> Result<(Claimed, u32), Refused> {
         let conversation = &asked.conversation;
+        let system = conversation.system.clone();
+        let (system_prompt, append_system_prompt) = match conversation.system_mode {
+            SystemMode::Append => (None, system),
+            SystemMode::Replace => (system, None),
+        };
         let request = ClaimRequest {
             agent: conversation.agent.clone(),
             model: Some(asked.model.clone()),
+            system_prompt,
+            append_system_prompt,
             ..ClaimRequest::default()
         };
-        let request = with_system(request, conversation);
         let inner = &self.pool.inner;
         for number in from..from.saturating_add(MOST_NUMBERS) {
             let Some(session) = session_named(conversation, number) else {

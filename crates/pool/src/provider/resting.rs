@@ -1,7 +1,7 @@
 //! Where a conversation stands between two of its turns, as it is written down.
 
 use ccpool_protocol::function::FunctionCall;
-use ccpool_protocol::{ContainerId, SessionId, TurnId, UnixMs};
+use ccpool_protocol::{AgentId, ContainerId, SessionId, TurnId, UnixMs};
 use serde::{Deserialize, Serialize};
 
 use super::fingerprint::Fingerprint;
@@ -14,6 +14,8 @@ pub(super) struct Resting {
     pub(super) session: SessionId,
     /// The container that serves it. Another one has another conversation in it.
     pub(super) container: ContainerId,
+    /// On whose behalf it works.
+    pub(super) agent: AgentId,
     /// The how manieth session this is of the conversation's name.
     pub(super) number: u32,
     /// What it knows. None: not what its client knows, so nobody goes on here.

@@ -187,7 +187,9 @@ impl Heard {
         };
         let inner = &self.telling.pool.inner;
         let record = resting.to_json();
-        let written = inner.conversations.rest(&at, &record, keep);
+        // A turn that waits is not over.
+        let yields = resting.waiting.is_none();
+        let written = inner.conversations.rest(&at, &record, keep, yields);
         match inner.unless_lost(written).await {
             Ok(before) => {
                 hold.let_go();

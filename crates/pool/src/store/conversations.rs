@@ -21,14 +21,16 @@ pub enum Whereabouts {
 #[async_trait]
 pub trait Conversations: Send + Sync + fmt::Debug {
     /// Writes down a record for `keep`. Gives what stood there before, which nobody finds any more.
+    /// `yields`: it gives way where there is no room, see [`Self::yielding`].
     async fn rest(
         &self,
         at: &Whereabouts,
         record: &str,
         keep: Duration,
+        yields: bool,
     ) -> Result<Option<String>, StoreError>;
 
-    /// The same, unless there is a record already, which false tells.
+    /// The same for one that gives way, unless there is a record already, which false tells.
     async fn rest_if_none(
         &self,
         at: &Whereabouts,
@@ -38,4 +40,8 @@ pub trait Conversations: Send + Sync + fmt::Debug {
 
     /// Takes the record away: nobody else is given it.
     async fn take(&self, at: &Whereabouts) -> Result<Option<String>, StoreError>;
+
+    /// At most `most` of those that give way, first those whose time is over first. They are not
+    /// taken.
+    async fn yielding(&self, most: usize) -> Result<Vec<(Whereabouts, String)>, StoreError>;
 }

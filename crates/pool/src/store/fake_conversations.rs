@@ -21,8 +21,24 @@ pub struct FakeConversations {
 struct Known {
     now: UnixMs,
     failing: Option<&'static str>,
-    /// Each record, and until when it is kept.
-    records: HashMap<Whereabouts, (String, UnixMs)>,
+    records: HashMap<Whereabouts, Kept>,
+}
+
+#[derive(Debug)]
+struct Kept {
+    record: String,
+    until: UnixMs,
+    yields: bool,
+}
+
+impl Known {
+    fn keep(&self, record: &str, keep: Duration, yields: bool) -> Kept {
+        Kept {
+            record: record.to_owned(),
+            until: self.now + millis(keep).max(1),
+            yields,
+        }
+    }
 }
 
 impl FakeConversations {
@@ -31,7 +47,7 @@ impl FakeConversations {
         let mut known = self.known();
         known.now += millis(by);
         let now = known.now;
-        known.records.retain(|_, (_, until)| *until > now);
+        known.records.retain(|_, kept| kept.until > now);
     }
 
     /// From now on every call fails with this detail, or none does.
@@ -62,11 +78,12 @@ impl Conversations for FakeConversations {
         at: &Whereabouts,
         record: &str,
         keep: Duration,
+        yields: bool,
     ) -> Result<Option<String>, StoreError> {
         let mut known = self.check()?;
-        let kept = (record.to_owned(), known.now + millis(keep).max(1));
+        let kept = known.keep(record, keep, yields);
         let before = known.records.insert(at.clone(), kept);
-        Ok(before.map(|(record, _)| record))
+        Ok(before.map(|before| before.record))
     }
 
     async fn rest_if_none(
@@ -79,13 +96,27 @@ impl Conversations for FakeConversations {
         if known.records.contains_key(at) {
             return Ok(false);
         }
-        let kept = (record.to_owned(), known.now + millis(keep).max(1));
+        let kept = known.keep(record, keep, true);
         known.records.insert(at.clone(), kept);
         Ok(true)
     }
 
     async fn take(&self, at: &Whereabouts) -> Result<Option<String>, StoreError> {
         let taken = self.check()?.records.remove(at);
-        Ok(taken.map(|(record, _)| record))
+        Ok(taken.map(|taken| taken.record))
+    }
+
+    async fn yielding(&self, most: usize) -> Result<Vec<(Whereabouts, String)>, StoreError> {
+        let known = self.check()?;
+        let mut all: Vec<_> = known
+            .records
+            .iter()
+            .filter(|(_, kept)| kept.yields)
+            .collect();
+        all.sort_by_key(|(_, kept)| kept.until);
+        let first = all.into_iter().take(most);
+        Ok(first
+            .map(|(at, kept)| (at.clone(), kept.record.clone()))
+            .collect())
     }
 }

@@ -161,6 +161,9 @@ impl Scene {
         for key in self.conversations() {
             let () = admin.set(key, "secret-11").unwrap();
         }
+        let () = admin
+            .zadd(self.keys.conversations(), "secret-12", 1)
+            .unwrap();
         for (name, command) in [
             ("zset", "ZADD"),
             ("set", "SADD"),
@@ -219,6 +222,7 @@ impl Scene {
             self.keys.tickets(),
             self.keys.fairness(),
             self.keys.news(),
+            self.keys.conversations(),
             self.keys.cron_due(),
             self.keys.cron_job(JOB),
             self.keys.cron_agent(&"main".parse().unwrap()),

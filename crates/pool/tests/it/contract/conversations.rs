@@ -80,6 +80,7 @@ on_both!(
     a_record_can_be_left_as_it_is,
     a_record_has_its_time,
     many_takers_get_a_record_once,
+    those_that_give_way_are_told_the_oldest_first,
 );
 
 fn said(hash: &str) -> Whereabouts {
@@ -91,7 +92,7 @@ fn named(hash: &str) -> Whereabouts {
 }
 
 async fn rest(subject: &impl Subject, at: &Whereabouts, record: &str) -> Option<String> {
-    subject.all().rest(at, record, HOUR).await.unwrap()
+    subject.all().rest(at, record, HOUR, true).await.unwrap()
 }
 
 async fn take(subject: &impl Subject, at: &Whereabouts) -> Option<String> {
@@ -140,6 +141,37 @@ async fn a_record_has_its_time(subject: &impl Subject) {
     subject.pass(2 * MINUTE).await;
     assert_eq!(take(subject, &said("b")).await, None);
     assert_eq!(take(subject, &said("a")).await.as_deref(), Some("3"));
+}
+
+async fn those_that_give_way_are_told_the_oldest_first(subject: &impl Subject) {
+    let all = subject.all();
+    let told = async |most| -> Vec<String> {
+        let told = all.yielding(most).await.unwrap();
+        told.into_iter().map(|(_, record)| record).collect()
+    };
+    assert!(told(9).await.is_empty());
+    let write = async |name: &str, minutes: u32, yields| {
+        let written = all.rest(&said(name), name, MINUTE * minutes, yields).await;
+        written.unwrap();
+    };
+    write("second", 20, true).await;
+    write("first", 10, true).await;
+    write("stays", 5, false).await;
+    let third = named("third");
+    let written = all.rest_if_none(&third, "third", MINUTE * 30).await;
+    assert!(written.unwrap());
+    assert_eq!(told(9).await, ["first", "second", "third"]);
+    assert_eq!(told(2).await, ["first", "second"]);
+    // What was told can be taken by its name, once.
+    let (at, _) = all.yielding(1).await.unwrap().remove(0);
+    assert_eq!(take(subject, &at).await.as_deref(), Some("first"));
+    assert_eq!(told(9).await, ["second", "third"]);
+    subject.pass(MINUTE * 25).await;
+    assert_eq!(told(9).await, ["third"]);
+    // It has something else to wait for.
+    let before = all.rest(&third, "busy", HOUR, false).await.unwrap();
+    assert_eq!(before.as_deref(), Some("third"));
+    assert!(told(9).await.is_empty());
 }
 
 async fn many_takers_get_a_record_once(subject: &impl Subject) {

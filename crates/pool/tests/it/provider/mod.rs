@@ -3,5 +3,7 @@
 mod broken;
 mod continued;
 mod example;
+mod functions;
 mod named;
+mod room;
 mod stage;
