@@ -345,7 +345,7 @@ pub fn of_cli(name: &str) -> Option<&str> {
 mod tests {
     use super::*;
 
-    fn tool(name: &str, parameters: Value) -> FunctionTool {
+    fn tool(name: &str, parameters: &Value) -> FunctionTool {
         FunctionTool {
             name: name.into(),
             description: String::new(),
@@ -374,22 +374,22 @@ mod tests {
 
     #[test]
     fn what_can_be_offered() {
-        let plain = tool("get-Weather_2", json!({}));
+        let plain = tool("get-Weather_2", &json!({}));
         assert_eq!(
             plain.schema(),
             Ok(json!({"type": "object", "properties": {}}))
         );
-        let bare = tool("b", json!({"properties": {"x": true}, "required": null}));
+        let bare = tool("b", &json!({"properties": {"x": true}, "required": null}));
         assert_eq!(
             bare.schema(),
             Ok(json!({"type": "object", "properties": {"x": true}}))
         );
         assert_eq!(check(&[plain.clone(), bare]), Ok(()));
         for name in ["", "a b", "é", "a.b", &"x".repeat(65)] {
-            let refused = check(&[tool(name, json!({}))]);
+            let refused = check(&[tool(name, &json!({}))]);
             assert!(matches!(refused, Err(FunctionError::Name(_))), "{name}");
         }
-        assert_eq!(check(&[tool(&"x".repeat(64), json!({}))]), Ok(()));
+        assert_eq!(check(&[tool(&"x".repeat(64), &json!({}))]), Ok(()));
         for parameters in [
             json!({"type": "string"}),
             json!({"type": ["object"]}),
@@ -398,7 +398,7 @@ mod tests {
             json!({"required": "x"}),
             json!({"required": [1]}),
         ] {
-            let refused = check(&[tool("f", parameters.clone())]);
+            let refused = check(&[tool("f", &parameters)]);
             assert!(
                 matches!(refused, Err(FunctionError::Schema { .. })),
                 "{parameters}"
@@ -409,11 +409,11 @@ mod tests {
             Err(FunctionError::Twice("get-Weather_2".into()))
         );
         let many: Vec<_> = (0..129)
-            .map(|n| tool(&format!("f{n}"), json!({})))
+            .map(|n| tool(&format!("f{n}"), &json!({})))
             .collect();
         assert_eq!(check(&many), Err(FunctionError::TooMany(129)));
         assert_eq!(check(&many[1..]), Ok(()));
-        let large = tool("f", json!({"description": "x".repeat(LARGEST)}));
+        let large = tool("f", &json!({"description": "x".repeat(LARGEST)}));
         assert!(matches!(check(&[large]), Err(FunctionError::TooLarge(_))));
     }
 

@@ -10,6 +10,7 @@ use crate::naming::Bits;
 use crate::questions::Policy;
 
 mod asking;
+mod calling;
 mod property;
 
 /// Requests wait for as long as it takes.
@@ -64,6 +65,8 @@ struct Play {
     ops: Vec<Op>,
     taken: Vec<(Vec<u8>, Option<String>)>,
     written: Vec<Value>,
+    /// How many functions were called.
+    calls: u64,
 }
 
 impl Play {
@@ -97,6 +100,7 @@ impl Play {
             ops: Vec::new(),
             taken: Vec::new(),
             written: Vec::new(),
+            calls: 0,
         }
     }
 

@@ -162,8 +162,9 @@ impl Session {
             "the caller did not give the result of `{name}` within {}",
             self.functions.patience()
         );
-        self.functions.forget(out);
         self.abort(FailureKind::Timeout, message.clone(), out);
+        // After the interrupt, which withdraws them; a background task is told so.
+        self.forget_calls(out);
         Some(message)
     }
 

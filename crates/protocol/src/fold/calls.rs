@@ -156,22 +156,22 @@ mod tests {
         told
     }
 
-    fn stream(message: &str, event: Value) -> Value {
+    fn stream(message: &str, event: &Value) -> Value {
         json!({"type": "stream_event", "event": event, "api_message_id": message})
     }
 
     fn start(message: &str) -> Value {
         let head = json!({"id": message});
-        stream(message, json!({"type": "message_start", "message": head}))
+        stream(message, &json!({"type": "message_start", "message": head}))
     }
 
     fn block(message: &str, index: u64) -> Value {
         let event = json!({"type": "content_block_start", "index": index});
-        stream(message, event)
+        stream(message, &event)
     }
 
     fn stop(message: &str) -> Value {
-        stream(message, json!({"type": "message_stop"}))
+        stream(message, &json!({"type": "message_stop"}))
     }
 
     fn stop_from(message: &str, from: u64) -> Value {

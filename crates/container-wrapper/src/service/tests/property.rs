@@ -18,6 +18,12 @@ enum Move {
     Answer(bool),
     /// The CLI asks no more.
     Cancel,
+    /// The model calls a function of the caller's.
+    Call,
+    /// The caller gives the newest call's result, whether it waits or not.
+    Give,
+    /// The CLI waits for the newest call no more.
+    CancelCall,
     Finish,
     Interrupt,
     SetModel,
@@ -39,6 +45,9 @@ fn a_move() -> impl Strategy<Value = Move> {
         4 => Just(Move::Ask),
         1 => any::<bool>().prop_map(Move::Answer),
         1 => Just(Move::Cancel),
+        4 => Just(Move::Call),
+        2 => Just(Move::Give),
+        1 => Just(Move::CancelCall),
         5 => Just(Move::Finish),
         2 => Just(Move::Interrupt),
         1 => Just(Move::SetModel),
@@ -62,12 +71,13 @@ proptest! {
         outlive_turns in any::<bool>(),
         end in prop_oneof![3 => Just(Move::Finish), 1 => Just(Move::Stop)],
     ) {
-        let policy = Policy { patience_ms, outlive_turns, ..POLICY };
+        let policy = Policy { patience_ms, outlive_turns, function_ms: 2000, ..POLICY };
         let mut play = Play::with(policy, 1000, turn_ms);
         for (i, step) in moves.into_iter().chain([end]).enumerate() {
             match step {
                 Move::Push(mode, true) => {
-                    play.push(json!({"turn": format!("t{i}"), "text": "x", "mode": mode}));
+                    play.push(json!({"turn": format!("t{i}"), "text": "x", "mode": mode,
+                        "functions": [{"name": "f"}]}));
                 }
                 Move::Push(mode, false) => play.push(json!({"text": format!("x{i}"), "mode": mode})),
                 Move::Begin => play.begins(),
@@ -81,6 +91,9 @@ proptest! {
                     session.control(control, now, out);
                 }),
                 Move::Cancel => play.cancels(),
+                Move::Call => play.calls_a_function(),
+                Move::Give => play.gives(),
+                Move::CancelCall => play.cancels_a_call(),
                 Move::Finish => play.finishes(),
                 Move::Interrupt => play.session(|s, now, out| s.control(Control::Interrupt, now, out)),
                 Move::SetModel => {
@@ -97,7 +110,7 @@ proptest! {
                 Move::Exit(code) => {
                     let was_there = play.cli.is_some();
                     play.exits(code);
-                    let asks = play.service.session.is_asking();
+                    let asks = play.service.session.is_waiting();
                     prop_assert!(!(was_there && asks), "a process that is gone asks");
                 }
                 Move::Wait(ms) => play.waits(ms),
@@ -122,6 +135,14 @@ proptest! {
         }
         let answers = play.written.iter().filter(|line| line["response"]["request_id"] == "p");
         prop_assert!(answers.count() <= play.said("permission_asked"));
+
+        prop_assert!(!play.service.session.is_waiting() || (patience_ms.is_none() && outlive_turns));
+        let mut replied = std::collections::HashSet::new();
+        for line in &play.written {
+            if let Some(question) = line["response"]["request_id"].as_str().filter(|id| id.starts_with('q')) {
+                prop_assert!(replied.insert(question), "{} was answered twice", question);
+            }
+        }
 
         let endings = play.endings();
         for turn in play.taken.iter().filter_map(|(_, turn)| turn.as_deref()) {

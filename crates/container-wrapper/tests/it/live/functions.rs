@@ -395,7 +395,7 @@ async fn a_call_before_the_stream_broke() {
     let blocks =
         json!([{"toolUse": call("toolu_a", "weather")}, {"text": "and a text that is cut"}]);
     let scene = json!([
-        {"blocks": blocks, "delayMs": 30, "disconnectAfter": 3},
+        {"blocks": blocks, "delayMs": 200, "disconnectAfter": 3},
         {"text": "It is {{toolResult}}."},
     ]);
     act(&mut play, "t1", tools(&["weather"]), scene).await;
