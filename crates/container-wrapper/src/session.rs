@@ -148,8 +148,7 @@ impl Session {
                 } else {
                     self.setup.choose(&model);
                     if !self.away {
-                        let id = self.request_id("model");
-                        out.request_of_model(&id, &StdinLine::set_model(&id, &model));
+                        self.write_model(&model, out);
                     }
                 }
             }
@@ -354,6 +353,11 @@ impl Session {
 
     /// Hands a prompt to `claude`, the first one together with what the session needs.
     fn send(&mut self, mut prompt: Prompt, now: UnixMs, out: &mut Effects) {
+        let model = prompt.item.model.take();
+        let model = model.filter(|model| !model.trim().is_empty());
+        if let Some(model) = &model {
+            self.setup.choose(model);
+        }
         let is_first = self.setup.take(out);
         if let Some(functions) = prompt.item.functions.take() {
             self.functions.want(functions);
@@ -363,6 +367,8 @@ impl Session {
         // Last, because the CLI may have to ask the model's service first.
         if is_first {
             self.setup.take_model(out);
+        } else if let Some(model) = &model {
+            self.write_model(model, out);
         }
         out.write(&StdinLine::prompt(&prompt.item, &prompt.uuid));
         let running = Running::asked(prompt);
@@ -403,6 +409,11 @@ impl Session {
             Stage::Running(running) => Some(running.turn.clone()),
             Stage::Idle | Stage::Closed(_) => self.chronicle.last_turn().cloned(),
         }
+    }
+
+    fn write_model(&mut self, model: &str, out: &mut Effects) {
+        let id = self.request_id("model");
+        out.request_of_model(&id, &StdinLine::set_model(&id, model));
     }
 
     fn write_interrupt(&mut self, out: &mut Effects) {

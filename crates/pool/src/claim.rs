@@ -14,6 +14,7 @@ use crate::clock::unix_ms;
 use crate::error::PoolError;
 use crate::launch::{boot_model, heartbeat_limit};
 use crate::pool::{Inner, Pool};
+use crate::provider::room;
 use crate::store::{ClaimOutcome, ClaimTerms, Condition, StoreError, Ticket};
 
 /// Redis takes less, unless something is wrong.
@@ -150,6 +151,7 @@ impl Pool {
             ticket: None,
         };
         let mut waited = false;
+        let mut made_room = false;
         let mut bound = None;
         let (container, created) = loop {
             // Registered before the attempt, so that what is freed meanwhile is not slept through.
@@ -200,6 +202,12 @@ impl Pool {
             if let Some(hopeless) = inner.hopeless(&miss, looks) {
                 return Err(hopeless);
             }
+            // What is on its way out or in may do, so not at once.
+            if !made_room && begun.elapsed() >= COME_BACK && inner.is_full(&miss, looks) {
+                let agent = &terms.assignment.agent;
+                let own = matches!(miss, Miss::AgentLimit).then_some(agent);
+                made_room = room::make(&self.inner, own).await;
+            }
             if Instant::now() >= deadline {
                 return Err(inner.exhausted(&miss, asked_at));
             }
@@ -246,7 +254,7 @@ impl Inner {
     }
 
     /// Gives up on Redis as soon as it is known not to answer.
-    async fn unless_lost<T>(
+    pub(crate) async fn unless_lost<T>(
         &self,
         work: impl Future<Output = Result<T, StoreError>>,
     ) -> Result<T, StoreError> {
@@ -325,6 +333,20 @@ impl Inner {
                 })
             }
             (Miss::NoneWarm | Miss::AgentLimit | Miss::Draining | Miss::Emptied, _) => None,
+        }
+    }
+
+    /// Nothing will be free unless a session ends, by what the reconciler has seen since the claim.
+    fn is_full(&self, miss: &Miss, looks: u64) -> bool {
+        let seen = self.seen.borrow();
+        let counts = &seen.counts;
+        let coming = counts.creating + counts.booting + counts.warm + counts.draining;
+        match miss {
+            Miss::AgentLimit => true,
+            Miss::NoneWarm => {
+                seen.looks > looks && coming == 0 && counts.total >= seen.limits.max_total as usize
+            }
+            Miss::Draining | Miss::Emptied => false,
         }
     }
 

@@ -28,7 +28,7 @@ use crate::reconcile::Reconciler;
 use crate::redis_address::RedisAddress;
 use crate::runtime::Runtime;
 use crate::standing::Settings;
-use crate::store::{self, Jobs, RedisJobs, RedisStore, RedisUsers, Store};
+use crate::store::{self, Conversations, Jobs, RedisJobs, RedisStore, RedisUsers, Store};
 
 /// Failures that are remembered.
 const FAILURES: usize = 20;
@@ -62,6 +62,7 @@ pub(crate) struct Inner {
     pub(crate) store: Arc<dyn Store>,
     pub(crate) users: RedisUsers,
     jobs: Arc<dyn Jobs>,
+    pub(crate) conversations: Arc<dyn Conversations>,
     /// What is told in health, and in the way of nothing.
     pub(crate) warnings: Vec<String>,
     pub(crate) hub: Hub,
@@ -156,6 +157,7 @@ impl Pool {
             store.wait_restored().await?;
         }
         let pool_id = store.pool_id(&proposal.id).await?;
+        let conversations = Arc::new(store.conversations());
         let store: Arc<dyn Store> = Arc::new(store);
         let me = GatewayId::from_random(rand::random(), runtime.host());
         let jobs = Arc::new(RedisJobs::new(info, keys.clone(), me.clone())?);
@@ -173,6 +175,7 @@ impl Pool {
             ),
             users,
             jobs,
+            conversations,
             warnings,
             tools_required: mcp_url.is_some(),
             config,

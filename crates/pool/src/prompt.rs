@@ -1,8 +1,8 @@
 //! What a caller sends into a session.
 
-use ccpool_protocol::TurnId;
 use ccpool_protocol::function::FunctionTool;
 use ccpool_protocol::input::{InputItem, Mode};
+use ccpool_protocol::{ContainerId, TurnId};
 use serde_json::Value;
 
 use crate::clock::unix_ms;
@@ -21,6 +21,11 @@ pub struct Prompt {
     pub mode: Mode,
     /// The text is a command of the CLI (`/compact`), and not for the model.
     pub command: bool,
+    /// Another model from this prompt on: an alias or a full id. None: as before.
+    pub model: Option<String>,
+    /// Only for this container: where another one serves the session by now, there is no such
+    /// session.
+    pub on: Option<ContainerId>,
     /// Functions of the caller's that the model may call from this prompt on, in the place of those
     /// before; none at all when the list is empty. None: those that there are.
     ///
@@ -58,6 +63,7 @@ impl Prompt {
             content: self.content,
             mode: self.mode,
             command: self.command,
+            model: self.model,
             functions: self.functions,
             at: Some(unix_ms()),
         };

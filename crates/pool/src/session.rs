@@ -46,7 +46,7 @@ impl Pool {
     /// # Errors
     /// `InvalidRequest` for an empty prompt, `UnknownSession`, `Unavailable`.
     pub async fn send(&self, session: &SessionId, prompt: Prompt) -> Result<Turn, PoolError> {
-        let key = prompt.idempotency_key.clone();
+        let (key, on) = (prompt.idempotency_key.clone(), prompt.on.clone());
         let (turn, item) = prompt.into_item()?;
         let item = serde_json::to_string(&item).map_err(|e| PoolError::Internal(e.to_string()))?;
         let inner = &*self.inner;
@@ -57,7 +57,9 @@ impl Pool {
             .subscribe(&inner.keys.session(session).output)
             .await?;
         let idempotency = key.as_deref().map(|key| (key, kept));
-        let pushed = inner.store.push(session, &turn, &item, idempotency);
+        let pushed = inner
+            .store
+            .push(session, &turn, &item, idempotency, on.as_ref());
         let (turn, repeated, from) = match pushed
             .instrument(tracing::debug_span!("push", %session, %turn))
             .await?

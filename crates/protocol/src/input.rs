@@ -40,6 +40,9 @@ pub struct InputItem {
     /// reaches the model verbatim, whatever it begins with.
     #[serde(default, skip_serializing_if = "is_default")]
     pub command: bool,
+    /// Another model from this prompt on: an alias or a full id. Not for one that is steered.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub model: Option<String>,
     /// Functions of the caller's that the model may call from this prompt on, in the place of those
     /// of prompts before it; none at all when the list is empty. Left out: those that there are.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -82,6 +85,7 @@ impl InputItem {
             content: None,
             mode: Mode::Queue,
             command: false,
+            model: None,
             functions: None,
             at: None,
         }

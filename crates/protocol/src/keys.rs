@@ -142,6 +142,23 @@ impl Keys {
         format!("{}pool:pass:{id}", self.prefix)
     }
 
+    /// String with a deadline: where a conversation without a name rests, by its fingerprint.
+    pub fn conversation(&self, fingerprint: &str) -> String {
+        format!("{}pool:conversation:{fingerprint}", self.prefix)
+    }
+
+    /// String with a deadline: where a named conversation rests, by the hash of whose it is and what
+    /// it is called.
+    pub fn conversation_named(&self, hash: &str) -> String {
+        format!("{}pool:conversation:name:{hash}", self.prefix)
+    }
+
+    /// Sorted set: conversations that give way where there is no room, by the time until which they
+    /// are kept (Unix ms).
+    pub fn conversations(&self) -> String {
+        format!("{}pool:conversations", self.prefix)
+    }
+
     /// Sorted set: live gateways, as `id@host`, by the time until which they are taken for live
     /// (Unix ms).
     pub fn gateways(&self) -> String {
@@ -239,5 +256,9 @@ mod tests {
         assert_eq!(job, "clawdbot:cc:pool:cron:job:j-000000000007");
         let agent = keys.cron_agent(&AgentId::new("main").unwrap());
         assert_eq!(agent, "clawdbot:cc:pool:cron:agent:main");
+        let conversation = keys.conversation("0a");
+        assert_eq!(conversation, "clawdbot:cc:pool:conversation:0a");
+        let named = keys.conversation_named("0a");
+        assert_eq!(named, "clawdbot:cc:pool:conversation:name:0a");
     }
 }

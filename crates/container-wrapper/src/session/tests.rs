@@ -176,6 +176,36 @@ impl Play {
 }
 
 #[test]
+fn a_prompt_can_bring_another_model() {
+    let mut stage = Play::new();
+    stage.push(json!({"turn": "t1", "text": "first", "model": "haiku"}));
+    stage.begin();
+    stage.finish();
+    stage.push(json!({"turn": "t2", "text": "second", "model": "sonnet"}));
+    stage.begin();
+    stage.finish();
+    stage.push(json!({"turn": "t3", "text": "third"}));
+    let written: Vec<_> = stage
+        .written
+        .iter()
+        .map(|line| match line["type"].as_str() {
+            Some("user") => line["message"]["content"].clone(),
+            _ => line["request"]["model"].clone(),
+        })
+        .collect();
+    // The first one goes with the rest of what a session needs, once.
+    let expected = [
+        Value::Null,
+        json!("haiku"),
+        json!("first"),
+        json!("sonnet"),
+        json!("second"),
+        json!("third"),
+    ];
+    assert_eq!(written, expected);
+}
+
+#[test]
 fn the_first_prompt_brings_the_setup_and_the_next_waits() {
     let mut stage = Play::new();
     stage.push(json!({"turn": "t1", "text": "/cost"}));

@@ -169,6 +169,8 @@ async fn one_turn(
         mode: Mode::Queue,
         command: arguments.command,
         functions: None,
+        model: None,
+        on: None,
         idempotency_key: None,
     };
     let turn = pool.send(&session, prompt).await?;

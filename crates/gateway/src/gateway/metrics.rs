@@ -59,10 +59,14 @@ const HISTOGRAMS: [(&str, &[f64], &str); 8] = [
     ),
 ];
 
-const COUNTERS: [(&str, &str); 10] = [
+const COUNTERS: [(&str, &str); 11] = [
     ("ccpool_claim_misses_total", "Claims that had to wait"),
     ("ccpool_claims_total", "Claims"),
     ("ccpool_container_failures_total", "Containers that failed"),
+    (
+        "ccpool_conversations_total",
+        "Conversations that were to be answered",
+    ),
     ("ccpool_http_requests_total", "HTTP requests"),
     (
         "ccpool_permission_requests_total",

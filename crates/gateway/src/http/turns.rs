@@ -120,6 +120,8 @@ pub(crate) async fn send(
         mode: body.mode,
         command: body.command,
         functions: None,
+        model: None,
+        on: None,
         idempotency_key: idempotency_key(&headers)?,
     };
     let sent = state.pool.send(&session, prompt).await?;

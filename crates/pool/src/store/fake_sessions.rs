@@ -36,6 +36,7 @@ impl Sessions for FakeStore {
         turn: &TurnId,
         item: &str,
         idempotency: Option<(&str, Duration)>,
+        on: Option<&ContainerId>,
     ) -> Result<PushOutcome, StoreError> {
         let mut book = self.check()?;
         let now = book.now;
@@ -45,6 +46,7 @@ impl Sessions for FakeStore {
             return Ok(PushOutcome::Repeated(turn.clone()));
         }
         let container = known.live.get(session).map(|live| &live.container);
+        let container = container.filter(|id| on.is_none_or(|on| on == *id));
         let serving = container.and_then(|id| known.containers.get(id));
         if !serving.is_some_and(|entry| matches!(entry.stage, Stage::Assigned(_))) {
             return match known.pool {

@@ -42,6 +42,7 @@ impl Sessions for RedisStore {
         turn: &TurnId,
         item: &str,
         idempotency: Option<(&str, Duration)>,
+        on: Option<&ContainerId>,
     ) -> Result<PushOutcome, StoreError> {
         let keys = self.keys.session(session);
         let mut script = self.scripts.push.prepare_invoke();
@@ -55,11 +56,13 @@ impl Sessions for RedisStore {
             .arg(item)
             .arg(turn.as_str())
             .arg(self.container_prefix());
-        if let Some((key, kept)) = idempotency {
-            script
+        match idempotency {
+            Some((key, kept)) => script
                 .key(self.keys.idempotency(session, key))
-                .arg(millis(kept));
-        }
+                .arg(millis(kept)),
+            None => script.arg(""),
+        };
+        script.arg(on.map_or("", ContainerId::as_str));
         let answer: Vec<String> = script.invoke_async(&mut self.commands()).await?;
         match (answer.first().map(String::as_str), answer.get(1)) {
             (Some("ok"), Some(seq)) => Ok(PushOutcome::Pushed {

@@ -56,13 +56,15 @@ pub trait Sessions: Send + Sync + fmt::Debug {
     ) -> Result<HashMap<String, String>, StoreError>;
 
     /// Appends a prompt to a live session's input. `idempotency`: the caller's key, and how long
-    /// it is remembered.
+    /// it is remembered. `on`: the only container that it is for; on another one the session is
+    /// unknown.
     async fn push(
         &self,
         session: &SessionId,
         turn: &TurnId,
         item: &str,
         idempotency: Option<(&str, Duration)>,
+        on: Option<&ContainerId>,
     ) -> Result<PushOutcome, StoreError>;
 
     /// Publishes on a session's control channel. Tells how many heard it.

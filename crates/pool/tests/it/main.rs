@@ -1,5 +1,5 @@
 //! The pool against a real Redis, with containers that exist only on paper: what their wrappers
-//! would say is said by the tests.
+//! would say is said by the tests. In `provider` they are real: wrapper and `claude` as processes.
 
 #![expect(
     clippy::disallowed_methods,
@@ -15,6 +15,7 @@ mod lifecycle;
 mod model;
 mod outage;
 mod planning;
+mod provider;
 mod reading;
 mod scene;
 mod support;

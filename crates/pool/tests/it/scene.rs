@@ -158,6 +158,12 @@ impl Scene {
         let () = admin.zadd(self.keys.cron_due(), JOB, 1).unwrap();
         let agent = self.keys.cron_agent(&"main".parse().unwrap());
         let () = admin.sadd(agent, JOB).unwrap();
+        for key in self.conversations() {
+            let () = admin.set(key, "secret-11").unwrap();
+        }
+        let () = admin
+            .zadd(self.keys.conversations(), "secret-12", 1)
+            .unwrap();
         for (name, command) in [
             ("zset", "ZADD"),
             ("set", "SADD"),
@@ -178,6 +184,12 @@ impl Scene {
                 .query(&mut admin)
                 .unwrap();
         }
+    }
+
+    /// Where conversations rest.
+    fn conversations(&self) -> [String; 2] {
+        let keys = &self.keys;
+        [keys.conversation("0a"), keys.conversation_named("0a")]
     }
 
     /// Keys and channels of others: the other session's, the other container's, the pool's.
@@ -210,6 +222,7 @@ impl Scene {
             self.keys.tickets(),
             self.keys.fairness(),
             self.keys.news(),
+            self.keys.conversations(),
             self.keys.cron_due(),
             self.keys.cron_job(JOB),
             self.keys.cron_agent(&"main".parse().unwrap()),
@@ -218,6 +231,7 @@ impl Scene {
         let planted = ["zset", "set", "stream", "geo", "log"];
         let planted = planted.map(|name| format!("{}theirs:{name}", self.keys.prefix()));
         targets.extend(planted);
+        targets.extend(self.conversations());
         targets
     }
 

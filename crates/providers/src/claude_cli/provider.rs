@@ -116,11 +116,8 @@ impl ClaudeCli {
                 known,
                 orders,
             } = taken;
-            let new = Conversation {
-                messages: conversation.messages[known..].to_vec(),
-                ..Conversation::default()
-            };
-            let blocks = handover::blocks(&new);
+            let new = &conversation.messages[known..];
+            let blocks = handover::prompt(new, &conversation.tool_choice);
             let (order, reply, has_it) = self.order(conversation, blocks, session);
             // One that had just ended drops what it was told, and nothing of it was done.
             if orders.send(order).await.is_ok() && has_it.await.is_ok() {
@@ -132,11 +129,11 @@ impl ClaudeCli {
 
     /// Starts a process, which is told the conversation so far.
     async fn begin(&self, conversation: &Conversation) -> Result<Reply, Refused> {
-        let blocks = handover::blocks(conversation);
-        if blocks.is_empty() {
+        if conversation.messages.is_empty() {
             let message = "the conversation has no message to answer; add one of the user's";
             return Err(Refused::new(FailureKind::InvalidRequest, message));
         }
+        let blocks = handover::whole(conversation);
         let place = self.place().await?;
         let number = self.numbers.fetch_add(1, Ordering::Relaxed);
         let folder = self.folder(number)?;

@@ -217,7 +217,7 @@ async fn it_goes_only_if_it_is_as_it_was_seen(subject: &impl Subject) {
     subject.write_state(&mine, &[("turn", "")]).await;
     subject.tick().await;
     let turn = "t2".parse().unwrap();
-    let pushed = subject.store().push(&mine, &turn, "{}", None);
+    let pushed = subject.store().push(&mine, &turn, "{}", None, None);
     pushed.await.unwrap();
     not_so(Condition::Quiet(&mine, since), "a prompt has come").await;
     let seen = subject.see(&container).await.unwrap();

@@ -3,6 +3,7 @@
 mod bearers;
 mod claims;
 mod containers;
+mod conversations;
 mod fairness;
 mod jobs;
 mod register;

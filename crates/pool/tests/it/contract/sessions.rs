@@ -2,14 +2,15 @@
 
 use std::time::Duration;
 
-use ccpool::TurnId;
 use ccpool::store::{Conclusion, Page, PushOutcome, StoreError};
+use ccpool::{ContainerId, TurnId};
 
 use super::on_every_store;
 use super::subject::{BUFFER, KEEP, MOST_OF_IT, Subject, session};
 
 on_every_store!(
     a_prompt_reaches_a_live_session,
+    a_prompt_for_one_container_reaches_no_other,
     a_repeated_key_means_the_first_turn,
     a_page_begins_where_it_is_asked_to,
     a_page_has_an_end,
@@ -33,7 +34,7 @@ async fn serve(subject: &impl Subject) {
 
 async fn a_prompt_reaches_a_live_session(subject: &impl Subject) {
     let (store, id) = (subject.store(), session("s1"));
-    let push = async |name: &str| store.push(&id, &turn(name), name, None).await;
+    let push = async |name: &str| store.push(&id, &turn(name), name, None, None).await;
     assert!(matches!(push("t0").await, Err(StoreError::Emptied)));
     serve(subject).await;
     assert_eq!(push("t1").await.unwrap(), PushOutcome::Pushed { seq: 0 });
@@ -46,7 +47,9 @@ async fn a_prompt_reaches_a_live_session(subject: &impl Subject) {
     assert_eq!(items, [b"t1", b"t2", b"t3"]);
     assert!(store.unanswered(&session("s2")).await.unwrap().is_empty());
 
-    let unknown = store.push(&session("s2"), &turn("t"), "{}", None).await;
+    let unknown = store
+        .push(&session("s2"), &turn("t"), "{}", None, None)
+        .await;
     assert_eq!(unknown.unwrap(), PushOutcome::Unknown);
     let (_, container) = store.sessions().await.unwrap().remove(0);
     let out = super::containers::OUT;
@@ -59,12 +62,27 @@ async fn a_prompt_reaches_a_live_session(subject: &impl Subject) {
     assert_eq!(store.unanswered(&id).await.unwrap().len(), 3);
 }
 
+async fn a_prompt_for_one_container_reaches_no_other(subject: &impl Subject) {
+    serve(subject).await;
+    let (store, id) = (subject.store(), session("s1"));
+    let (_, container) = store.sessions().await.unwrap().remove(0);
+    let push = async |on: &ContainerId| {
+        let turn = turn("t");
+        let pushed = store.push(&id, &turn, "{}", None, Some(on));
+        pushed.await.unwrap()
+    };
+    assert_eq!(push(&container).await, PushOutcome::Pushed { seq: 0 });
+    let other = ContainerId::from_random(99);
+    assert_eq!(push(&other).await, PushOutcome::Unknown);
+    assert_eq!(store.unanswered(&id).await.unwrap().len(), 1);
+}
+
 async fn a_repeated_key_means_the_first_turn(subject: &impl Subject) {
     serve(subject).await;
     let (store, id) = (subject.store(), session("s1"));
     let push = async |name: &str, key: &str| {
         let turn = turn(name);
-        let pushed = store.push(&id, &turn, name, Some((key, KEEP)));
+        let pushed = store.push(&id, &turn, name, Some((key, KEEP)), None);
         pushed.await.unwrap()
     };
     assert_eq!(push("t1", "k").await, PushOutcome::Pushed { seq: 0 });
@@ -122,7 +140,10 @@ async fn the_turns_of_a_lost_container_are_ended_once(subject: &impl Subject) {
     serve(subject).await;
     let (store, id) = (subject.store(), session("s1"));
     for name in ["t1", "t2"] {
-        store.push(&id, &turn(name), name, None).await.unwrap();
+        store
+            .push(&id, &turn(name), name, None, None)
+            .await
+            .unwrap();
     }
     subject.take(&id).await;
     let conclude = async |from: &str, prompts| {

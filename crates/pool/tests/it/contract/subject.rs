@@ -11,8 +11,8 @@ use ccpool::protocol::keys::Keys;
 use ccpool::protocol::record::report;
 use ccpool::standing::{Fence, Standing};
 use ccpool::store::{
-    ClaimNumber, ClaimOutcome, ClaimTerms, FakeStore, RedisJobs, RedisStore, RedisUsers,
-    Reservation, Reserve, Store, Ticket,
+    ClaimNumber, ClaimOutcome, ClaimTerms, FakeStore, RedisConversations, RedisJobs, RedisStore,
+    RedisUsers, Reservation, Reserve, Store, Ticket,
 };
 use ccpool::{AgentId, Container, ContainerId, EmbeddedRedis, GatewayId, RedisAddress, SessionId};
 use redis::aio::MultiplexedConnection;
@@ -256,6 +256,11 @@ impl Server {
     pub(crate) fn jobs(&self, gateway: GatewayId) -> RedisJobs {
         let info = self.client.get_connection_info().clone();
         RedisJobs::new(info, self.keys.clone(), gateway).unwrap()
+    }
+
+    /// Where conversations rest.
+    pub(crate) fn conversations(&self) -> RedisConversations {
+        self.store.conversations()
     }
 
     /// Every key with its value, as the server would write them to disk.

@@ -150,7 +150,7 @@ impl Actors {
             Step::Push(session) => {
                 let turn = "t".parse().unwrap();
                 let session = session_number(session);
-                let pushed = store.push(&session, &turn, "{}", None);
+                let pushed = store.push(&session, &turn, "{}", None, None);
                 match pushed.await {
                     Ok(pushed) => Answer::Pushed(pushed),
                     Err(StoreError::Emptied) => Answer::Emptied,
