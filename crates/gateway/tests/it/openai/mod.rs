@@ -2,5 +2,9 @@
 
 mod answers;
 mod chat;
+mod continuing;
 mod failures;
+mod openclaw;
+mod rounds;
 mod secrets;
+mod talk;
