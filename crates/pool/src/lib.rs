@@ -77,9 +77,7 @@ mod token;
 mod turn_trace;
 
 pub use ccpool_protocol as protocol;
-pub use ccpool_protocol::function::{
-    FunctionCall, FunctionResult, FunctionTool, PendingFunction,
-};
+pub use ccpool_protocol::function::{FunctionCall, FunctionResult, FunctionTool, PendingFunction};
 pub use ccpool_protocol::permission::{Answer, PendingPermission, SettledPermission};
 pub use ccpool_protocol::{
     AgentId, ContainerId, Event, FailureKind, ReplyEvent, RequestId, SessionId, TurnId,
