@@ -47,11 +47,12 @@ impl SessionInfo {
     pub(crate) fn from_state(session: SessionId, state: &HashMap<String, String>) -> Option<Self> {
         let text = |name: &str| state.get(name).filter(|value| !value.is_empty());
         let number = |name: &str| text(name).and_then(|value| value.parse::<u64>().ok());
+        let status = text(field::STATUS)?.parse().ok()?;
         Some(Self {
             session,
             agent: text(field::AGENT_ID).and_then(|id| AgentId::new(id.as_str()).ok())?,
             container: text(field::CONTAINER_ID).and_then(|id| ContainerId::new(id.as_str()).ok()),
-            status: text(field::STATUS)?.parse().ok()?,
+            status,
             model: text(field::MODEL).cloned(),
             turn: text(field::TURN).and_then(|turn| TurnId::new(turn.as_str()).ok()),
             turns: number(field::TURNS).unwrap_or(0),
@@ -61,8 +62,13 @@ impl SessionInfo {
             cost_usd: text(field::COST_USD)
                 .and_then(|cost| cost.parse().ok())
                 .unwrap_or(0.0),
-            waiting_functions: text(field::FUNCTIONS)
-                .map_or(0, |list| listed::<PendingFunction>(list).len()),
+            // A lost container leaves behind what it was waiting for.
+            waiting_functions: match status {
+                SessionStatus::Ended => 0,
+                SessionStatus::Assigned | SessionStatus::Busy | SessionStatus::Draining => {
+                    text(field::FUNCTIONS).map_or(0, |list| listed::<PendingFunction>(list).len())
+                }
+            },
         })
     }
 }

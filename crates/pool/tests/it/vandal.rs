@@ -136,6 +136,20 @@ async fn calls_that_a_container_makes_up_are_read_with_care() {
         let info = world.pool.session(&session).await.unwrap();
         assert_eq!(info.waiting_functions, listed);
     }
+    // What is left of a session that has ended waits for nothing.
+    let () = world
+        .connection
+        .hset(&keys.state, "status", "ended")
+        .await
+        .unwrap();
+    let info = world.pool.session(&session).await.unwrap();
+    assert_eq!(info.waiting_functions, 0);
+    assert_eq!(world.pool.waiting_functions(&session).await.unwrap(), []);
+    let () = world
+        .connection
+        .hset(&keys.state, "status", "busy")
+        .await
+        .unwrap();
     // No wrapper is there that would take it.
     let error = give(&world, "c1").await;
     assert!(matches!(error, PoolError::Unavailable { .. }), "{error:?}");

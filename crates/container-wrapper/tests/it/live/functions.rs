@@ -280,15 +280,15 @@ async fn claude_is_killed_while_it_waits() {
 #[tokio::test]
 async fn nobody_comes_back() {
     let mut play = Play::with(|boot| {
-        boot.stall_ms = 500;
-        boot.function_ms = 2000;
+        boot.stall_ms = 4000;
+        boot.function_ms = 6000;
     })
     .await;
     let scene = json!([{"toolUse": call("toolu_a", "weather")}, {"text": "never"}]);
     act(&mut play, "t1", tools(&["weather"]), scene).await;
     let ending = play.rig.ending("t1").await;
     assert_eq!(ending["kind"], "timeout");
-    let message = "the caller did not give the result of `weather` within 2 s";
+    let message = "the caller did not give the result of `weather` within 6 s";
     assert_eq!(ending["message"], message);
     assert_eq!(waiting(&play).await, []);
     insta::assert_snapshot!(play.finish().await, @r#"t1: started tool_use(mcp__client__weather) function_calls tool_result(error) failed(timeout, acted)"#);
