@@ -15,6 +15,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let dir = std::env::temp_dir().join(format!("chat-bot-{}", std::process::id()));
     let redis = EmbeddedRedis::start(&dir).await?;
     let pool = Pool::start(PoolParts::processes(Config::processes(dir), &redis)?).await?;
+    pool.wait_warm(1, Duration::from_secs(60)).await?;
     let bot = PoolProvider::new(pool.clone());
 
     // The bot keeps its conversations itself and tells them whole. What the session that answered
