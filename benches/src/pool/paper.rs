@@ -24,6 +24,19 @@ const MANY: u32 = 100_000;
 /// # Errors
 /// When Redis does not answer.
 pub(crate) async fn gateway(redis: &str, prefix: &str, data: &Path) -> Result<Pool> {
+    over(Arc::new(Paper::default()), redis, prefix, data).await
+}
+
+/// The same over another runtime.
+///
+/// # Errors
+/// When Redis does not answer.
+pub(crate) async fn over(
+    runtime: Arc<dyn Runtime>,
+    redis: &str,
+    prefix: &str,
+    data: &Path,
+) -> Result<Pool> {
     let mut config = Config::default();
     config.redis.url = RedisTarget::Embedded;
     prefix.clone_into(&mut config.redis.key_prefix);
@@ -35,7 +48,7 @@ pub(crate) async fn gateway(redis: &str, prefix: &str, data: &Path) -> Result<Po
     let address = RedisAddress::resolve(&config, Some(&Secret::new(redis)), None)?;
     let parts = PoolParts {
         config: Arc::new(config),
-        runtime: Arc::new(Paper::default()),
+        runtime,
         redis: address,
         mcp_url: None,
         credentials: BTreeMap::new(),

@@ -134,7 +134,7 @@ impl Shelf {
 
     /// Forgets a container, and its session.
     pub(crate) async fn remove(&self, container: &ContainerId) -> Result<()> {
-        if let Some((found, _)) = self.store.container(container).await? {
+        if let Some(found) = self.store.container(container).await? {
             self.store.release(&found, Duration::from_millis(1)).await?;
         }
         Ok(self.users.expel(container).await?)

@@ -30,6 +30,8 @@ pub(crate) struct StreamPool {
     client: Client,
     redis_url: String,
     gateway: u32,
+    chatter: PathBuf,
+    container: String,
 }
 
 impl StreamPool {
@@ -38,19 +40,20 @@ impl StreamPool {
         let chatter = arguments.ccpool.with_file_name("chatter");
         let extra = json!({"outputBuffer": KEEP});
         let running = serve(arguments, "stream", &chatter, None, extra, site).await?;
-        let pool = Self {
+        let claim = running
+            .client
+            .post(format!("{}/sessions", running.base))
+            .json(&json!({"session": SESSION}));
+        let claimed: Value = claim.send().await?.error_for_status()?.json().await?;
+        let container = claimed["container"].as_str().context("no container")?;
+        Ok(Self {
             base: running.base,
             client: running.client,
             redis_url: running.redis_url,
             gateway: running.pid,
-        };
-        pool.client
-            .post(format!("{}/sessions", pool.base))
-            .json(&json!({"session": SESSION}))
-            .send()
-            .await?
-            .error_for_status()?;
-        Ok(pool)
+            chatter,
+            container: container.to_owned(),
+        })
     }
 
     /// Where its tools are.
@@ -65,6 +68,18 @@ impl StreamPool {
         let issued: Value = issued.error_for_status()?.json().await?;
         let token = issued["token"].as_str().context("no token was issued")?;
         Ok(token.to_owned())
+    }
+
+    /// The token of its session's container, as the chatter in there was given it.
+    pub(crate) fn container_token(&self) -> Result<String> {
+        let mut programs = std::fs::read_dir("/proc")?
+            .filter_map(|entry| Some(entry.ok()?.path()))
+            .filter(|process| {
+                std::fs::read_link(process.join("exe")).is_ok_and(|exe| exe == self.chatter)
+            });
+        programs
+            .find_map(|process| token_of(&process).filter(|token| token.contains(&self.container)))
+            .context("no chatter has its container's token")
     }
 
     pub(crate) fn redis_url(&self) -> &str {
@@ -144,6 +159,18 @@ impl StreamPool {
         }
         Ok(reader)
     }
+}
+
+/// The token in the file that `--mcp-config` of a process names.
+fn token_of(process: &Path) -> Option<String> {
+    let arguments = std::fs::read_to_string(process.join("cmdline")).ok()?;
+    let mut arguments = arguments.split('\0');
+    arguments.find(|argument| *argument == "--mcp-config")?;
+    let file = arguments.next()?;
+    let config: Value = serde_json::from_str(&std::fs::read_to_string(file).ok()?).ok()?;
+    let mut servers = config["mcpServers"].as_object()?.values();
+    let header = servers.next()?["headers"]["Authorization"].as_str()?;
+    Some(header.strip_prefix("Bearer ")?.to_owned())
 }
 
 /// A gateway that was started.

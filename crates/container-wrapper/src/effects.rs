@@ -1,6 +1,7 @@
 //! What the session wants done: with `claude`, on its stdin, and in Redis, in order.
 
 use ccpool_protocol::stdin::StdinLine;
+use ccpool_protocol::vigil::Request;
 
 use crate::launch::Conversation;
 
@@ -22,14 +23,6 @@ pub(crate) enum Op {
     Entry { json: String },
     /// Take an item out of `inflight`: its turn is over.
     Remove { raw: Vec<u8> },
-}
-
-/// A control request that was written.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Request {
-    pub(crate) id: String,
-    /// The CLI may ask the model's service before it answers, so the answer can take any time.
-    pub(crate) asks_model: bool,
 }
 
 /// What is to be done with the process itself.

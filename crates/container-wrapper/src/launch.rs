@@ -5,35 +5,11 @@ use std::fs;
 use std::path::Path;
 
 use ccpool_protocol::boot::ClaudeSpawn;
+use ccpool_protocol::cli;
 use ccpool_protocol::function;
 
 use crate::functions::SERVERS;
 use crate::home::{MCP_SERVER, Prepared};
-
-/// Settings that a supervised CLI needs; each can be overridden by the boot parameters, and an
-/// empty value there removes it. Sources: PROTOCOL section 9, CHANGES-2.1.329 section 1.
-const SETTINGS: [(&str, &str); 11] = [
-    // Talk to the model's address and to nothing else.
-    ("CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC", "1"),
-    ("DISABLE_AUTOUPDATER", "1"),
-    // All tools in every request, rather than behind a search.
-    ("ENABLE_TOOL_SEARCH", "false"),
-    // Ten retries take three minutes, even for a wrong key; a fallback chain wants to know sooner.
-    ("CLAUDE_CODE_MAX_RETRIES", "2"),
-    ("CLAUDE_BYTE_STREAM_IDLE_TIMEOUT_MS", "60000"),
-    // No probing request before the MCP handshake.
-    ("MCP_PROTOCOL_NEGOTIATION", "legacy"),
-    // A hanging MCP server must not hold up the first turn for long.
-    ("CLAUDE_CODE_MCP_STARTUP_WAIT_MS", "5000"),
-    ("MCP_TIMEOUT", "10000"),
-    // Without it the model reads the first 4096 letters of what a function does.
-    ("CLAUDE_CODE_MAX_MCP_DESCRIPTION_LENGTH", "524288"),
-    ("CLAUDE_CODE_STARTUP_FAILURE_RESULTS", "1"),
-    ("LANG", "C.UTF-8"),
-];
-
-/// Other sessions of the same HOME are nobody's business.
-const DISALLOWED: [&str; 2] = ["ListAgents", "SendMessage"];
 
 const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
@@ -64,27 +40,14 @@ pub(crate) fn arguments(
         Conversation::New(id) => ("--session-id", id.as_str()),
         Conversation::Begun(id) => ("--resume", id.as_str()),
     };
-    let mut args: Vec<String> = [
-        "-p",
-        "--input-format",
-        "stream-json",
-        "--output-format",
-        "stream-json",
-        "--verbose",
-        "--include-partial-messages",
-        "--permission-prompt-tool",
-        "stdio",
-        start,
-        id,
-    ]
-    .map(str::to_owned)
-    .to_vec();
+    let mut args: Vec<String> = cli::ARGUMENTS.map(str::to_owned).to_vec();
+    args.extend([start, id].map(str::to_owned));
     let mut option = |name: &str, value: Option<&str>| {
         if let Some(value) = value.filter(|value| !value.trim().is_empty()) {
             args.extend([name.to_owned(), value.to_owned()]);
         }
     };
-    let disallowed = DISALLOWED.into_iter();
+    let disallowed = cli::DISALLOWED.into_iter();
     let disallowed: Vec<&str> = disallowed
         .chain(spawn.disallowed_tools.iter().map(String::as_str))
         .collect();
@@ -117,14 +80,15 @@ pub(crate) fn arguments(
     args
 }
 
-/// The whole environment: nothing is inherited but PATH (`path`).
+/// The whole environment: nothing is inherited but PATH (`path`). The boot parameters override what is
+/// set here, and an empty value there removes it.
 pub(crate) fn environment(
     spawn: &ClaudeSpawn,
     prepared: &Prepared,
     path: Option<String>,
     account: &Account,
 ) -> BTreeMap<String, String> {
-    let mut env: BTreeMap<String, String> = SETTINGS
+    let mut env: BTreeMap<String, String> = cli::SETTINGS
         .into_iter()
         .map(|(name, value)| (name.to_owned(), value.to_owned()))
         .collect();
@@ -136,8 +100,8 @@ pub(crate) fn environment(
     set("USER", account.name.clone());
     set("SHELL", account.shell.clone());
     if !spawn.background_tasks {
-        // One prompt, one result: subagents and commands run in the foreground.
-        set("CLAUDE_CODE_DISABLE_BACKGROUND_TASKS", "1".to_owned());
+        let (name, value) = cli::FOREGROUND;
+        set(name, value.to_owned());
     }
     if spawn.skip_permissions {
         // Without it the CLI refuses to skip them as root; the container is the sandbox.

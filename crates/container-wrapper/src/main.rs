@@ -35,7 +35,6 @@ mod service;
 mod session;
 mod setup;
 mod supervisor;
-mod vigil;
 
 use std::process::ExitCode;
 use std::sync::Arc;

@@ -7,16 +7,16 @@ use std::time::{Duration, Instant};
 use ccpool_protocol::line::WrapperLine;
 use ccpool_protocol::state::field;
 use ccpool_protocol::stdin::StdinLine;
+use ccpool_protocol::vigil::{self, Alarm, Limits, Request, Vigil};
 use ccpool_protocol::{FailureKind, RequestId, TurnId, UnixMs};
 
 use crate::clock::Moment;
-use crate::effects::{Effects, Order, Request};
+use crate::effects::{Effects, Order};
 use crate::expiries::Expiries;
 use crate::heard::Heard;
 use crate::launch::Conversation;
 use crate::respawns::{self, Respawns};
 use crate::session::Session;
-use crate::vigil::{self, Alarm, Limits, Vigil};
 
 /// Names, among the control requests, the one that is sent to every `claude` at its start.
 pub(crate) const PROBE: &str = "ccpool-probe";

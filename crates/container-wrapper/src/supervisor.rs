@@ -8,10 +8,12 @@ use std::time::Duration;
 use ccpool_protocol::FailureKind;
 use ccpool_protocol::assignment::Assignment;
 use ccpool_protocol::boot::Boot;
+use ccpool_protocol::cli;
 use ccpool_protocol::control::Control;
 use ccpool_protocol::record::report;
 use ccpool_protocol::state::field;
 use ccpool_protocol::stdin::StdinLine;
+use ccpool_protocol::vigil::{self, Limits};
 use tokio::signal::unix::Signal;
 use tokio::sync::{Semaphore, mpsc};
 use tokio::task::JoinSet;
@@ -31,7 +33,6 @@ use crate::news::News;
 use crate::questions::Policy;
 use crate::service::{Exit, PROBE, Service};
 use crate::session::Session;
-use crate::vigil::{self, Limits};
 
 /// How the wrapper ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -218,7 +219,7 @@ impl Loop {
             set(field::FUNCTIONS_TAKEN, String::new()),
         ];
         let grace = Duration::from_millis(boot.stop_ms);
-        let service = Service::new(session, conversation, Limits::new(boot), grace);
+        let service = Service::new(session, conversation, Limits::of(boot), grace);
         self.service = Some(service);
         let keys = self.owned.board.keys().session(&assignment.session);
         self.owned.board.assign(keys, resume.batch);
@@ -303,7 +304,7 @@ impl Loop {
             self.end = Some(End::Stopped);
             return;
         }
-        let mut why = describe(status);
+        let mut why = cli::ended(status);
         if let Some(words) = self.start_failure.take().or(last_stderr) {
             why = format!("{why}: {words}");
         }
@@ -396,14 +397,5 @@ async fn until(deadline: Option<Instant>) {
     match deadline {
         Some(deadline) => sleep_until(deadline).await,
         None => std::future::pending().await,
-    }
-}
-
-fn describe(status: ExitStatus) -> String {
-    use std::os::unix::process::ExitStatusExt;
-    match (status.code(), status.signal()) {
-        (Some(code), _) => format!("claude exited with code {code}"),
-        (None, Some(signal)) => format!("claude was ended by signal {signal}"),
-        (None, None) => "claude ended".to_owned(),
     }
 }

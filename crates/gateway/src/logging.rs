@@ -53,7 +53,8 @@ fn filter(cli: &Cli) -> EnvFilter {
         // A server tells what it does; other commands print a result.
         (false, 0) if cli.serves() => "warn,ccpool=info",
         (false, 0) => "warn",
-        (false, 1) => "info,ccpool=debug",
+        // It tells the life of a server for every call of a tool.
+        (false, 1) => "info,ccpool=debug,rmcp=warn",
         (false, 2) => "debug",
         (false, 3..) => "trace",
     };

@@ -126,6 +126,17 @@ impl Pool {
     /// `Exhausted` when none is free in time, `Unavailable` when Redis is away.
     #[tracing::instrument(level = "debug", skip_all, fields(session, container))]
     pub async fn claim(&self, request: ClaimRequest) -> Result<Claimed, PoolError> {
+        let answer = self.bind(request).await;
+        let outcome = match &answer {
+            Ok(claimed) if claimed.created => "claimed",
+            Ok(_) => "live",
+            Err(error) => error.kind().as_str(),
+        };
+        metrics::counter!("ccpool_claims_total", "outcome" => outcome).increment(1);
+        answer
+    }
+
+    async fn bind(&self, request: ClaimRequest) -> Result<Claimed, PoolError> {
         let inner = &*self.inner;
         inner.is_open()?;
         let begun = Instant::now();
@@ -198,7 +209,6 @@ impl Pool {
                 made_room = room::make(&self.inner, own).await;
             }
             if Instant::now() >= deadline {
-                metrics::counter!("ccpool_claims_total", "outcome" => "exhausted").increment(1);
                 return Err(inner.exhausted(&miss, asked_at));
             }
             // Coming back keeps the place; nothing is lost when nothing was freed.
@@ -208,8 +218,6 @@ impl Pool {
         };
         tracing::Span::current().record("container", tracing::field::display(&container));
         let took = begun.elapsed();
-        metrics::counter!("ccpool_claims_total", "outcome" => if created { "claimed" } else { "live" })
-            .increment(1);
         metrics::histogram!("ccpool_claim_seconds").record(took.as_secs_f64());
         if let Some(bound) = &mut bound {
             bound.secret = None;
@@ -318,7 +326,6 @@ impl Inner {
         let seen = self.seen.borrow();
         match (miss, &seen.trouble) {
             (Miss::NoneWarm, Some(trouble)) if leads && seen.looks > looks => {
-                metrics::counter!("ccpool_claims_total", "outcome" => "unavailable").increment(1);
                 Some(PoolError::Unavailable {
                     what: format!("no container can be started: {trouble}"),
                     mend: "see `ccpool doctor`".to_owned(),

@@ -3,7 +3,6 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::LazyLock;
 
-use ccpool_protocol::assignment::Assignment;
 use ccpool_protocol::record::{ContainerState, field, report};
 use ccpool_protocol::{AgentId, ContainerId, SessionId, TurnId, UnixMs, scripts, state};
 use redis::Script;
@@ -197,16 +196,6 @@ impl Container {
     /// Its wrapper serves a session that its record does not name.
     pub(crate) fn has_lost_its_claim(&self) -> bool {
         self.said_session.is_some() && self.said_session != self.session
-    }
-
-    /// How many generations of sessions there are before its session.
-    pub(crate) fn depth(&self) -> u32 {
-        let mut record = self.record.iter();
-        let assignment = record.find(|(name, _)| *name == field::ASSIGNMENT);
-        assignment
-            .and_then(|(_, json)| serde_json::from_str::<Assignment>(json).ok())
-            .and_then(|assignment| assignment.parent)
-            .map_or(0, |parent| parent.depth)
     }
 
     /// A turn is running.

@@ -106,7 +106,7 @@ pub(crate) async fn start(inner: &Inner, launch: Launch) -> Done {
 /// A place that nothing came into.
 async fn give_back(inner: &Inner, id: &ContainerId) {
     let released = async {
-        if let Some((container, _)) = inner.store.container(id).await? {
+        if let Some(container) = inner.store.container(id).await? {
             release(inner, &container, Duration::ZERO).await?;
         }
         Ok::<(), StoreError>(())

@@ -1,21 +1,16 @@
-//! How the pool is, and who calls its tools.
+//! How the pool is.
 
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use ccpool_protocol::ContainerId;
-use ccpool_protocol::record::{ContainerState, field};
 use tokio::time::Instant;
 
 use crate::clock::unix_ms;
 use crate::error::PoolError;
-use crate::info::{
-    Caller, Check, ContainerInfo, Counts, GatewayInfo, Health, HealthStatus, PoolSnapshot,
-};
+use crate::info::{Check, ContainerInfo, Counts, GatewayInfo, Health, HealthStatus, PoolSnapshot};
 use crate::pool::{Inner, Pool};
 use crate::standing::{LimitsOverride, Settings};
 use crate::store::StoreError;
-use crate::token;
 
 /// A health check must not wait for what is broken.
 const CHECK_TIMEOUT: Duration = Duration::from_secs(2);
@@ -139,63 +134,5 @@ impl Pool {
             containers: shown,
             failures: inner.failures().into_iter().collect(),
         })
-    }
-
-    /// Whose bearer token this is. None: nobody's, or of a container that is gone.
-    ///
-    /// # Errors
-    /// `Unavailable`.
-    pub async fn caller(&self, bearer: &str) -> Result<Option<Caller>, PoolError> {
-        if let Some(id) = token::person(bearer) {
-            return self.guest(bearer, id).await;
-        }
-        let Some(container) = token::container_of(bearer) else {
-            return Ok(None);
-        };
-        let Some((found, hash)) = self.inner.store.container(&container).await? else {
-            return Ok(None);
-        };
-        let serving = match found.state {
-            ContainerState::Creating | ContainerState::Warm | ContainerState::Assigned => true,
-            ContainerState::Draining | ContainerState::Failed => false,
-        };
-        let known = serving && token::matches(bearer, &hash);
-        Ok(known.then(|| Caller {
-            container: Some(container),
-            depth: found.depth(),
-            session: found.session,
-            agent: found.agent,
-        }))
-    }
-
-    /// Whom a person's token stands for, if its session lives.
-    async fn guest(&self, bearer: &str, id: &str) -> Result<Option<Caller>, PoolError> {
-        let store = &self.inner.store;
-        let pass = store.pass(id).await?;
-        let Some((_, container)) = pass.filter(|(hash, _)| token::matches(bearer, hash)) else {
-            return Ok(None);
-        };
-        let found = store.container(&container).await?.map(|(found, _)| found);
-        let found = found.filter(|found| found.state == ContainerState::Assigned);
-        Ok(found.map(|found| Caller {
-            container: None,
-            depth: found.depth(),
-            session: found.session,
-            agent: found.agent,
-        }))
-    }
-
-    /// The container's token has listed the gateway's tools.
-    ///
-    /// # Errors
-    /// `Unavailable`.
-    pub async fn tools_listed(&self, container: &ContainerId) -> Result<(), PoolError> {
-        let now = unix_ms().to_string();
-        self.inner
-            .store
-            .note(container, field::TOOLS_LISTED_AT, &now)
-            .await?;
-        self.inner.changed();
-        Ok(())
     }
 }

@@ -1,6 +1,7 @@
 //! From the configuration to what one container is started with.
 
 use std::collections::BTreeMap;
+use std::iter;
 use std::path::Path;
 use std::time::Duration;
 
@@ -12,7 +13,9 @@ use sha2::{Digest, Sha256};
 
 use crate::ask_rules;
 use crate::clock::millis;
-use crate::config::{Config, OnTimeout, PermissionMode, RedisAcl, RuntimeKind};
+use crate::config::{
+    Config, IN_CONTAINERS, ModelChain, OnTimeout, PermissionMode, RedisAcl, RuntimeKind,
+};
 use crate::password::Password;
 use crate::program_path::on_path;
 use crate::redis_address::RedisAddress;
@@ -172,8 +175,14 @@ impl Launcher {
 
 /// The model that `claude` is started with.
 pub(crate) fn boot_model(config: &Config) -> String {
-    let primary = || config.model.primary.model().to_owned();
-    config.claude.model.clone().unwrap_or_else(primary)
+    let ModelChain { primary, fallbacks } = &config.model;
+    let named = || {
+        let first = iter::once(primary)
+            .chain(fallbacks)
+            .find(|model| model.provider() == IN_CONTAINERS);
+        first.unwrap_or(primary).model().to_owned()
+    };
+    config.claude.model.clone().unwrap_or_else(named)
 }
 
 /// How often wrappers are heard of: twice per health check, but not more than every half second
@@ -240,6 +249,19 @@ mod tests {
             !format!("{launch:?}").contains("sk-"),
             "secrets are not shown"
         );
+    }
+
+    #[test]
+    fn containers_begin_with_the_first_model_that_is_theirs() {
+        let mut config = Config::default();
+        assert_eq!(boot_model(&config), "opus");
+        let model = |text: &str| text.parse().expect("a model");
+        config.model.primary = model("anthropic/claude-sonnet-5-5");
+        assert_eq!(boot_model(&config), "claude-sonnet-5-5");
+        config.model.fallbacks = vec![model("claude-cli/opus"), model("docker-claude-code/haiku")];
+        assert_eq!(boot_model(&config), "haiku");
+        config.claude.model = Some("opus[1m]".into());
+        assert_eq!(boot_model(&config), "opus[1m]");
     }
 
     #[test]

@@ -40,6 +40,7 @@ pub mod store;
 mod access;
 mod ask_rules;
 mod attendance;
+mod caller;
 mod claim;
 mod clock;
 mod conclude;

@@ -222,7 +222,7 @@ impl Pool {
         // Its container may write anything into its state; whose it is, the record says.
         if info.status != SessionStatus::Ended
             && let Some(container) = store.serving(session).await?
-            && let Some((found, _)) = store.container(&container).await?
+            && let Some(found) = store.container(&container).await?
             && found.session.as_ref() == Some(session)
         {
             info.agent = found.agent.unwrap_or_default();

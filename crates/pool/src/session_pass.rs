@@ -32,7 +32,7 @@ impl Pool {
         let Some(container) = store.serving(session).await? else {
             return Err(PoolError::UnknownSession(session.clone()));
         };
-        let (id, token) = Token::for_person();
+        let (id, token) = Token::for_person(&container);
         let hash = token.hash();
         store.keep_pass(&id, &hash, &container, lasts).await?;
         Ok(Pass {

@@ -107,6 +107,12 @@ impl ContainerId {
         Self(format!("c-{:012x}", bits & 0xffff_ffff_ffff))
     }
 
+    /// The id in `text`, if it is one that [`Self::from_random`] makes. Other ids may look like the key
+    /// of something else of a container's, so nothing from outside may name a container by one.
+    pub fn generated(text: &str) -> Option<Self> {
+        Self::is_generated(text).then(|| Self(text.to_owned()))
+    }
+
     fn is_generated(text: &str) -> bool {
         text.strip_prefix("c-").is_some_and(|hex| {
             hex.len() == 12 && hex.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'))
@@ -192,6 +198,21 @@ mod tests {
                 let first = seen.entry(name).or_insert_with(|| id.clone());
                 prop_assert_eq!(&*first, &id);
             }
+        }
+    }
+
+    #[test]
+    fn only_a_generated_id_names_a_container_from_outside() {
+        let container = ContainerId::from_random(0xabc);
+        let named = ContainerId::generated(container.as_str());
+        assert_eq!(named.as_ref(), Some(&container));
+        for other in [
+            "c-000000000abc:report",
+            "c-000000000ab",
+            "c-000000000ABC",
+            "",
+        ] {
+            assert_eq!(ContainerId::generated(other), None, "{other}");
         }
     }
 

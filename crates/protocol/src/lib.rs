@@ -8,12 +8,14 @@
 //!   [`boot`]: what
 //!   travels through them;
 //! * [`mark`]: the processes of a container;
-//! * [`framing`], [`line`], [`stdin`]: the stream-json that `claude` speaks;
+//! * [`framing`], [`line`], [`stdin`], [`cli`], [`vigil`]: how `claude` is started, the stream-json that it
+//!   speaks, and what it owes;
 //! * [`event`], [`fold`], [`failure`], [`stages`]: what a reader of a turn is told.
 
 pub mod access;
 pub mod assignment;
 pub mod boot;
+pub mod cli;
 pub mod control;
 mod draft;
 pub mod envelope;
@@ -36,6 +38,7 @@ pub mod stages;
 pub mod state;
 pub mod stdin;
 pub mod transcript;
+pub mod vigil;
 mod wrapper_line;
 
 pub use event::{Event, ReplyEvent};

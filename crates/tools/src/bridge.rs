@@ -3,6 +3,7 @@
 //! Every request carries its container's token and is answered by itself, so a container may talk
 //! to any gateway of the pool, and a gateway that restarts has lost nothing.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -51,8 +52,10 @@ pub fn bridge(
         .with_allowed_hosts(loopback.into_iter().chain(hosts))
         .with_cancellation_token(stop);
     let running = Running::default();
+    let offered = tools.list().map(|tool| (tool.name, listed(tool)));
     let bridge = Bridge {
         pool: pool.clone(),
+        offered: Arc::new(offered.collect()),
         tools: Arc::new(tools),
         running: running.clone(),
         pace: Arc::new(Pace::new(pool.config().tools.calls_per_second)),
@@ -73,6 +76,8 @@ pub fn bridge(
 struct Bridge {
     pool: Pool,
     tools: Arc<GatewayTools>,
+    /// What is told of them, by name: the schemas are made once, and not for every call.
+    offered: Arc<BTreeMap<&'static str, Listed>>,
     running: Running,
     pace: Arc<Pace>,
 }
@@ -98,8 +103,8 @@ impl ServerHandler for Bridge {
                 .await
                 .map_err(|error| ErrorData::internal_error(error.to_string(), None))?;
         }
-        let all = self.tools.list().map(listed).collect();
-        Ok(ListToolsResult::with_all_items(all))
+        let all = self.offered.values().cloned();
+        Ok(ListToolsResult::with_all_items(all.collect()))
     }
 
     async fn call_tool(
@@ -142,7 +147,7 @@ impl ServerHandler for Bridge {
     }
 
     fn get_tool(&self, name: &str) -> Option<Listed> {
-        self.tools.get(name).map(listed)
+        self.offered.get(name).cloned()
     }
 }
 
@@ -173,7 +178,8 @@ impl Bridge {
             }
         };
         // Whatever a container calls, only names of tools become labels.
-        let tool = self.tools.get(name).map_or("other", |tool| tool.name);
+        let known = self.offered.get_key_value(name);
+        let tool = known.map_or("other", |(known, _)| *known);
         let took = began.elapsed();
         tracing::info!(%session, %agent, tool, outcome, ms = took.as_millis(), "tool call");
         metrics::counter!("ccpool_tool_calls_total", "tool" => tool, "outcome" => outcome)

@@ -6,7 +6,8 @@ use serde_json::{Map, Value, json};
 use crate::{Answer, Call, Caller, Effect, Refusal, Tool};
 
 /// Sections that are about the machines and not about the agent's work.
-const HIDDEN: [&str; 6] = [
+const HIDDEN: [&str; 7] = [
+    "claudeCli",
     "redis",
     "docker",
     "http",

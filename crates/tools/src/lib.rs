@@ -18,7 +18,6 @@ mod config_get;
 mod cron;
 mod message;
 mod nodes;
-mod outbound;
 mod pace;
 mod policy;
 mod running;

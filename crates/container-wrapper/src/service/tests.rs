@@ -86,7 +86,7 @@ impl Play {
             "retainMs": 1, "stopMs": 1, "heartbeatMs": 1, "stallMs": stall_ms, "turnMs": turn_ms, "functionMs": 1,
             "claude": {"path": "", "cwd": "", "home": ""},
         }));
-        let limits = Limits::new(&boot.unwrap());
+        let limits = Limits::of(&boot.unwrap());
         let first = Conversation::New("first".into());
         Self {
             service: Service::new(session, first, limits, Duration::from_secs(3)),

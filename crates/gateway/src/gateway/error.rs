@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 
 use ccpool::runtime::RuntimeError;
 use ccpool::{AddressError, EmbeddedError, PoolError};
+use ccpool_providers::{NotAnAddress, UnknownProvider};
 
 use crate::cli::{CliError, Exit};
 
@@ -35,6 +36,12 @@ pub(crate) enum GatewayError {
     /// The pool.
     #[error(transparent)]
     Pool(#[from] PoolError),
+    /// The address of the Messages API.
+    #[error(transparent)]
+    Anthropic(#[from] NotAnAddress),
+    /// A model that nobody here serves.
+    #[error(transparent)]
+    Provider(#[from] UnknownProvider),
     /// The metrics recorder is there already, or its settings are wrong.
     #[error("cannot record metrics: {0}")]
     Metrics(String),
@@ -63,6 +70,10 @@ impl From<GatewayError> for CliError {
             }
             GatewayError::Address(_) => {
                 Self::new(Exit::Usage, "config", message).mend("correct redis.url")
+            }
+            // They say what mends them.
+            GatewayError::Anthropic(_) | GatewayError::Provider(_) => {
+                Self::new(Exit::Usage, "config", message)
             }
             GatewayError::Runtime(runtime) => unavailable(message).mend(runtime.mend()),
             GatewayError::Pool(pool) => pool.into(),

@@ -59,7 +59,7 @@ const HISTOGRAMS: [(&str, &[f64], &str); 8] = [
     ),
 ];
 
-const COUNTERS: [(&str, &str); 9] = [
+const COUNTERS: [(&str, &str); 11] = [
     ("ccpool_claim_misses_total", "Claims that had to wait"),
     ("ccpool_claims_total", "Claims"),
     ("ccpool_container_failures_total", "Containers that failed"),
@@ -73,6 +73,14 @@ const COUNTERS: [(&str, &str); 9] = [
         "Permission requests that were settled, of turns sent through this gateway",
     ),
     (
+        "ccpool_provider_fallbacks_total",
+        "Conversations that another provider answered, for each one that did not",
+    ),
+    (
+        "ccpool_provider_replies_total",
+        "Answers of providers to conversations",
+    ),
+    (
         "ccpool_refill_total",
         "Containers that became warm, or failed before they were",
     ),
@@ -83,7 +91,7 @@ const COUNTERS: [(&str, &str); 9] = [
     ),
 ];
 
-const GAUGES: [(&str, &str); 6] = [
+const GAUGES: [(&str, &str); 7] = [
     (
         "ccpool_claims_per_minute",
         "Claims of the last minute, by which pool.adaptive goes",
@@ -95,6 +103,10 @@ const GAUGES: [(&str, &str); 6] = [
     (
         "ccpool_leads",
         "1 for the gateway that starts containers, else 0",
+    ),
+    (
+        "ccpool_provider_breaker",
+        "0: a provider is asked; 1: one conversation tries it after failures; 2: it is not asked for a while",
     ),
     (
         "ccpool_refill_breaker",

@@ -4,6 +4,7 @@ mod credentials;
 mod error;
 mod listener;
 mod metrics;
+mod providers;
 mod running;
 mod wrapper;
 

@@ -9,9 +9,9 @@ use std::time::Duration;
 use axum::Router;
 use axum::serve::ListenerExt;
 use ccpool::config::{Config, RedisTarget, RuntimeKind, Secret};
-use ccpool::provider::PoolProvider;
 use ccpool::runtime::{DockerRuntime, Measured, ProcessRuntime, Runtime};
 use ccpool::{EmbeddedRedis, Pool, PoolParts, RedisAddress};
+use ccpool_providers::ClaudeCli;
 use ccpool_tools::{GatewayTools, Scheduler, bridge};
 use metrics_exporter_prometheus::PrometheusHandle;
 use tokio::net::TcpListener;
@@ -23,6 +23,7 @@ use super::credentials;
 use super::error::GatewayError;
 use super::listener::{ToolsAddress, bind, host_names};
 use super::metrics;
+use super::providers;
 use super::wrapper;
 use crate::http::{AppState, Gate, mcp_only, openapi_text, router};
 
@@ -46,6 +47,7 @@ pub(crate) enum Front {
 pub(crate) struct Gateway {
     pool: Pool,
     scheduler: Scheduler,
+    claude_cli: Option<Arc<ClaudeCli>>,
     address: Option<SocketAddr>,
     servers: JoinSet<(&'static str, io::Result<()>)>,
     /// Nothing new is taken.
@@ -121,14 +123,24 @@ impl Gateway {
             ),
             None => None,
         };
+        let credentials = credentials::from_environment(&config);
+        let others = providers::beside_the_pool(&config, &credentials)?;
         let pool = Pool::start(PoolParts {
             runtime,
             redis: RedisAddress::resolve(&config, embedded, host)?,
             mcp_url: Some(tools.url.clone()),
-            credentials: credentials::from_environment(&config),
+            credentials,
             config: Arc::clone(&config),
         })
         .await?;
+
+        let provider = match providers::chain(&pool, &others, &config) {
+            Ok(provider) => provider,
+            Err(error) => {
+                pool.shutdown(Duration::ZERO).await;
+                return Err(error);
+            }
+        };
 
         let (closing, stop) = (CancellationToken::new(), CancellationToken::new());
         let mut servers = JoinSet::new();
@@ -149,7 +161,8 @@ impl Gateway {
         if let (Some(listener), Some(metrics), Some(address)) = (main, metrics, address) {
             let state = AppState {
                 pool: pool.clone(),
-                provider: Arc::new(PoolProvider::new(pool.clone())),
+                provider,
+                openai: Arc::new(config.openai.clone()),
                 metrics: metrics.clone(),
                 stop: stop.clone(),
                 openapi: openapi_text(),
@@ -161,6 +174,7 @@ impl Gateway {
         tracing::debug!(url = tools.url, "tools are served");
         Ok(Self {
             scheduler: Scheduler::start(&pool, &config),
+            claude_cli: others.claude_cli,
             pool,
             address,
             servers,
@@ -205,7 +219,13 @@ impl Gateway {
         let end = Instant::now() + deadline;
         self.scheduler.shutdown(deadline.mul_f64(0.1)).await;
         // A part of the time is kept for the servers, which still serve the turns' last events.
-        self.pool.shutdown(deadline.mul_f64(0.8)).await;
+        let turns = deadline.mul_f64(0.8);
+        let processes = async {
+            if let Some(claude_cli) = &self.claude_cli {
+                claude_cli.shutdown(turns).await;
+            }
+        };
+        tokio::join!(self.pool.shutdown(turns), processes);
         self.closing.cancel();
         // Every session has ended, so its streams end by themselves. Cutting them at once would
         // cut off what they were about to say.

@@ -3,6 +3,7 @@ mod body;
 mod events;
 mod health;
 mod mcp_token;
+mod openai;
 mod openapi;
 mod permissions;
 mod pool;

@@ -34,6 +34,7 @@ use super::{problem, schema};
         (name = "permissions", description = "What agents ask before they act"),
         (name = "pool", description = "The containers"),
         (name = "health", description = "Probes and metrics"),
+        (name = "openai", description = "The OpenAI API, for clients that know no other"),
         (name = "tools", description = "Tools for the agents in the containers"),
     ),
     security((), ("token" = []))

@@ -21,12 +21,12 @@ const TYPE_PREFIX: &str = "urn:ccpool:problem:";
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Problem {
     /// The kind, or something narrower.
-    word: &'static str,
-    status: StatusCode,
-    kind: FailureKind,
-    detail: String,
-    mend: Option<String>,
-    retry_after_ms: Option<u64>,
+    pub(super) word: &'static str,
+    pub(super) status: StatusCode,
+    pub(super) kind: FailureKind,
+    pub(super) detail: String,
+    pub(super) mend: Option<String>,
+    pub(super) retry_after_ms: Option<u64>,
     about: Option<Box<About>>,
 }
 
@@ -119,7 +119,7 @@ impl From<Problem> for ProblemBody {
 }
 
 /// The gateway's own token is missing or wrong, not the model's credential.
-const UNAUTHORIZED: &str = "unauthorized";
+pub(super) const UNAUTHORIZED: &str = "unauthorized";
 
 impl Problem {
     fn new(
@@ -262,8 +262,11 @@ impl IntoResponse for Problem {
     fn into_response(self) -> Response {
         let (status, retry_after_ms) = (self.status, self.retry_after_ms);
         let asks_for_token = self.word == UNAUTHORIZED;
+        let told = self.clone();
         let body = serde_json::to_vec(&ProblemBody::from(self)).expect("it has string keys");
         let mut response = (status, body).into_response();
+        // For interfaces that say it in another shape.
+        response.extensions_mut().insert(told);
         let headers = response.headers_mut();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static(MEDIA_TYPE));
         if let Some(wait) = retry_after_ms {

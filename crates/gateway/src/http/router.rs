@@ -12,6 +12,7 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::auth::{Gate, guard};
+use super::openai::{chat, models, shape};
 use super::problem::Problem;
 use super::state::AppState;
 use super::{events, health, mcp_token, openapi, permissions, pool, sessions, turns};
@@ -35,6 +36,10 @@ pub(crate) fn described() -> OpenApiRouter<AppState> {
         .routes(routes!(permissions::answer))
         .routes(routes!(pool::snapshot, pool::resize))
         .routes(routes!(pool::drain))
+        .routes(routes!(models::list))
+        .routes(routes!(models::show))
+        .routes(routes!(models::show_of))
+        .routes(routes!(chat::complete))
         .routes(routes!(openapi::serve))
 }
 
@@ -46,11 +51,12 @@ pub(crate) fn router(state: AppState, gate: Gate, mcp: Router) -> Router {
 }
 
 /// Puts what is the same for every route around `app`.
-fn dressed(app: Router, gate: Gate) -> Router {
+pub(super) fn dressed(app: Router, gate: Gate) -> Router {
     app.fallback(unknown_route)
         .method_not_allowed_fallback(wrong_method)
         .route_layer(from_fn(count))
         .layer(from_fn_with_state(gate, guard))
+        .layer(from_fn(shape))
         .layer(
             TraceLayer::new_for_http()
                 .make_span_with(traces::span)

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use ccpool::Pool;
+use ccpool::config::OpenAi;
 use ccpool::provider::Provider;
 use metrics_exporter_prometheus::PrometheusHandle;
 use tokio_util::sync::CancellationToken;
@@ -13,8 +14,9 @@ pub(crate) struct AppState {
     /// The pool that serves.
     pub(crate) pool: Pool,
     /// Who answers conversations.
-    #[expect(dead_code, reason = "its routes come with it")]
     pub(crate) provider: Arc<dyn Provider>,
+    /// How clients of the OpenAI API are spoken with.
+    pub(crate) openai: Arc<OpenAi>,
     /// What the library and the gateway have counted.
     pub(crate) metrics: PrometheusHandle,
     /// Cancelled when the gateway stops: streams end then.

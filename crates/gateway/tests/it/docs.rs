@@ -68,6 +68,23 @@ async fn a_session_by_curl() {
 }
 
 #[tokio::test]
+async fn the_openai_api_by_curl() {
+    let gateway = Gateway::start(Setup::default()).await;
+    let said = sh(&gateway, &block("docs/openai.md", "openai by curl")).await;
+    for part in [
+        "\"id\":\"docker-claude-code/opus\"",
+        "\"object\":\"chat.completion\"",
+        "\"object\":\"chat.completion.chunk\"",
+        "\"total_tokens\":",
+        "data: [DONE]",
+    ] {
+        assert!(said.contains(part), "{part} is missing: {said}");
+    }
+    assert!(!said.contains("\"error\""), "{said}");
+    gateway.stop().await;
+}
+
+#[tokio::test]
 async fn a_session_by_redis_cli() {
     let gateway = Gateway::start(Setup::default()).await;
     gateway.claim("demo").await;

@@ -50,6 +50,10 @@ async fn a_turn_goes_on_over_a_redis_that_comes_back_empty() {
     .await;
     assert_eq!(told["status"], "unavailable", "{told}");
     gateway.refused_claim().await;
+    let metrics = gateway.request(Method::GET, "/metrics").send().await;
+    let metrics = metrics.expect("an answer").text().await.expect("text");
+    let counted = "ccpool_claims_total{outcome=\"unavailable\"} 1";
+    assert!(metrics.contains(counted), "{metrics}");
     gateway.redis.revive().await;
 
     read.extend(stream.rest().await);

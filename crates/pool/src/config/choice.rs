@@ -2,6 +2,7 @@ use figment::value::Value;
 
 use super::given::{Complaint, FromValue, kind, quoted, schema, text};
 use super::nearest::nearest;
+use crate::provider::SystemMode;
 
 /// An enum whose variants are words in the configuration.
 macro_rules! choice {
@@ -119,6 +120,8 @@ choice!(
     }
 );
 
+const SYSTEM_MODES: &[&str] = &["append", "replace"];
+
 fn word<T>(
     value: &Value,
     words: &[&'static str],
@@ -184,6 +187,16 @@ impl FromValue for SearchProvider {
     }
 }
 
+impl FromValue for SystemMode {
+    fn from_value(value: &Value) -> Result<Self, Complaint> {
+        word(value, SYSTEM_MODES, |word| match word {
+            "append" => Some(Self::Append),
+            "replace" => Some(Self::Replace),
+            _ => None,
+        })
+    }
+}
+
 impl FromValue for MissedRuns {
     fn from_value(value: &Value) -> Result<Self, Complaint> {
         word(value, Self::WORDS, Self::of)
@@ -196,4 +209,5 @@ schema!(OnTimeout, { "type": "string", "enum": OnTimeout::WORDS });
 schema!(ChannelWord, { "type": "string", "enum": ChannelWord::WORDS });
 schema!(RedisAcl, { "type": ["string", "boolean"], "enum": ["on", "off", true, false] });
 schema!(SearchProvider, { "type": "string", "enum": SearchProvider::WORDS });
+schema!(SystemMode, { "type": "string", "enum": SYSTEM_MODES });
 schema!(MissedRuns, { "type": "string", "enum": MissedRuns::WORDS });

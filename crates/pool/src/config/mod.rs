@@ -20,7 +20,9 @@
 //! ```
 
 mod address;
+mod anthropic;
 mod choice;
+mod claude_cli;
 mod document;
 mod environment;
 mod given;
@@ -31,6 +33,7 @@ mod marks;
 mod names;
 mod nearest;
 mod network;
+mod openai;
 mod overrides;
 mod problem;
 mod raw;
@@ -44,12 +47,16 @@ mod units;
 mod validate;
 
 pub use address::{DockerHost, HttpUrl, OtlpUrl, RedisTarget, RedisUrl};
+pub use anthropic::Anthropic;
 pub use choice::{MissedRuns, OnTimeout, PermissionMode, RedisAcl, RuntimeKind, SearchProvider};
+pub use claude_cli::ClaudeCli;
 pub use document::Form;
 pub use key_path::KeyPath;
 pub use load::{LoadOptions, Loaded, Sources};
-pub use names::{Bind, ImageRef, ModelRef, NotAModelRef};
+pub(crate) use names::IN_CONTAINERS;
+pub use names::{Bind, ImageRef, ModelRef, NotAModelRef, PROVIDERS};
 pub use network::Network;
+pub use openai::OpenAi;
 pub use overrides::Overrides;
 pub use problem::{ConfigErrors, Origin, Problem};
 pub use schema::{json_schema, key_paths};

@@ -4,8 +4,15 @@ use std::str::FromStr;
 use figment::value::Value;
 
 use super::given::{Complaint, FromValue, quoted, schema, text};
+use super::nearest::nearest;
 use super::secret::Secret;
 use super::units::Text;
+
+/// What stands before the slash in names of models that answer in containers.
+pub(crate) const IN_CONTAINERS: &str = "docker-claude-code";
+
+/// What may stand there at all.
+pub const PROVIDERS: [&str; 3] = [IN_CONTAINERS, "claude-cli", "anthropic"];
 
 /// A model as `provider/model`, such as `docker-claude-code/opus`.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -59,16 +66,29 @@ impl FromStr for ModelRef {
 
 impl FromValue for ModelRef {
     fn from_value(value: &Value) -> Result<Self, Complaint> {
-        text(value)
+        let given: Self = text(value)
             .and_then(|given| given.parse().ok())
             .ok_or_else(|| {
                 let mend = "write provider/model, such as docker-claude-code/opus";
                 Complaint::not(value, "of the form provider/model", mend)
-            })
+            })?;
+        let provider = given.provider();
+        if PROVIDERS.contains(&provider) {
+            return Ok(given);
+        }
+        let what = format!("names the provider {}, which is none", quoted(provider));
+        let mend = match nearest(provider, PROVIDERS) {
+            Some(meant) => format!("did you mean `{meant}/{}`?", given.model()),
+            None => format!("write one of {} before the slash", PROVIDERS.join(", ")),
+        };
+        Err(Complaint::new(what, mend))
     }
 }
 
-schema!(ModelRef, { "type": "string", "pattern": "^[^/\\s]+/\\S+$" });
+schema!(ModelRef, {
+    "type": "string",
+    "pattern": "^(docker-claude-code|claude-cli|anthropic)/\\S+$"
+});
 
 /// The name of a container image, such as `clawdbot/docker-cc:latest`.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -7,11 +7,14 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::address::{DockerHost, HttpUrl, Listen, OtlpUrl, RedisTarget, RedisUrl};
+use super::anthropic::RawAnthropic;
 use super::choice::{OnTimeout, PermissionMode, RedisAcl, RuntimeKind};
+use super::claude_cli::RawClaudeCli;
 use super::given::Given;
 use super::names::{
     Bind, Capability, DockerName, EnvValue, HostPath, ImageRef, KeyPrefix, ModelRef, Token, Version,
 };
+use super::openai::RawOpenAi;
 use super::tools::{RawAgentRules, RawTools};
 use super::units::{Count, Memory, Millis, NanoCpus, Text};
 
@@ -29,11 +32,14 @@ pub(crate) struct RawConfig {
     pub(crate) redis: RawRedis,
     pub(crate) docker: RawDocker,
     pub(crate) http: RawHttp,
+    pub(crate) openai: RawOpenAi,
     pub(crate) telemetry: RawTelemetry,
     /// Where containers run: `docker`, or `process` for plain children without isolation.
     pub(crate) runtime: Given<RuntimeKind>,
     pub(crate) model: RawModel,
+    pub(crate) anthropic: RawAnthropic,
     pub(crate) claude: RawClaude,
+    pub(crate) claude_cli: RawClaudeCli,
     pub(crate) permissions: RawPermissions,
     /// Run every tool without asking. Only sensible inside containers.
     pub(crate) skip_permissions: Given<bool>,
@@ -57,10 +63,13 @@ impl Default for RawConfig {
             redis: RawRedis::default(),
             docker: RawDocker::default(),
             http: RawHttp::default(),
+            openai: RawOpenAi::default(),
             telemetry: RawTelemetry::default(),
             runtime: Given::of("docker"),
             model: RawModel::default(),
+            anthropic: RawAnthropic::default(),
             claude: RawClaude::default(),
+            claude_cli: RawClaudeCli::default(),
             permissions: RawPermissions::default(),
             skip_permissions: Given::of(false),
             agents: BTreeMap::new(),
@@ -300,7 +309,7 @@ pub(crate) struct RawClaude {
     pub(crate) env: BTreeMap<String, Given<EnvValue>>,
     /// The program that the process runtime starts; without a slash it is looked up on PATH.
     pub(crate) path: Given<HostPath>,
-    /// Model to start the CLI with; what `model.primary` names if left out.
+    /// Model to start the CLI with; the first `docker-claude-code/…` of `model` if left out.
     #[serde(skip_serializing_if = "Given::is_unset")]
     pub(crate) model: Given<Text>,
     /// Text added to the CLI's system prompt.

@@ -6,8 +6,11 @@ use std::time::Duration;
 use bytesize::ByteSize;
 
 use super::address::{DockerHost, HttpUrl, OtlpUrl, RedisTarget, RedisUrl};
+use super::anthropic::Anthropic;
 use super::choice::{OnTimeout, PermissionMode, RedisAcl, RuntimeKind};
+use super::claude_cli::ClaudeCli;
 use super::names::{Bind, ImageRef, ModelRef};
+use super::openai::OpenAi;
 use super::secret::Secret;
 use super::tools::{ToolRules, Tools};
 use super::units::NanoCpus;
@@ -34,14 +37,20 @@ pub struct Config {
     pub docker: Docker,
     /// The gateway's own server.
     pub http: Http,
+    /// The interface of the OpenAI API.
+    pub openai: OpenAi,
     /// What the gateway tells others of its work.
     pub telemetry: Telemetry,
     /// Where containers run.
     pub runtime: RuntimeKind,
     /// Which model answers, and which ones stand in for it.
     pub model: ModelChain,
+    /// Models that are asked without Claude Code.
+    pub anthropic: Anthropic,
     /// The Claude Code CLI.
     pub claude: Claude,
+    /// The CLI of this host as a provider.
+    pub claude_cli: ClaudeCli,
     /// What the agent may do.
     pub permissions: Permissions,
     /// Run every tool without asking.
@@ -177,7 +186,8 @@ pub struct Claude {
     pub env: BTreeMap<String, Secret>,
     /// The program that the process runtime starts.
     pub path: PathBuf,
-    /// Model to start the CLI with; `None` is what `model.primary` names.
+    /// Model to start the CLI with; `None` is the first one of the chain that
+    /// is asked in containers.
     pub model: Option<String>,
     /// Text added to the CLI's system prompt.
     pub append_system_prompt: Option<String>,

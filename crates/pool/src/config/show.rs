@@ -72,6 +72,7 @@ impl Config {
                 "listen": http.listen.to_string(),
                 "token": http.token.as_ref().map(ToString::to_string),
             },
+            "openai": self.openai.shown(),
             "telemetry": {
                 "otlpEndpoint": telemetry.otlp_endpoint.as_ref().map(|url| url.as_str()),
             },
@@ -81,6 +82,7 @@ impl Config {
                 "fallbacks":
                     self.model.fallbacks.iter().map(ToString::to_string).collect::<Vec<_>>(),
             },
+            "anthropic": self.anthropic.shown(),
             "claude": {
                 "version": claude.version,
                 "env": hidden(&claude.env),
@@ -90,6 +92,7 @@ impl Config {
                 "backgroundTasks": claude.background_tasks,
                 "extraArgs": claude.extra_args,
             },
+            "claudeCli": self.claude_cli.shown(),
             "permissions": {
                 "mode": permissions.mode.as_str(),
                 "allow": permissions.allow,
@@ -124,7 +127,7 @@ fn shown_agent(agent: &Agent) -> Value {
     })
 }
 
-fn hidden(variables: &BTreeMap<String, Secret>) -> BTreeMap<&str, String> {
+pub(super) fn hidden(variables: &BTreeMap<String, Secret>) -> BTreeMap<&str, String> {
     variables
         .iter()
         .map(|(name, value)| (name.as_str(), value.to_string()))

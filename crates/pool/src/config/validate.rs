@@ -55,10 +55,13 @@ impl TryFrom<Candidate<'_>> for Config {
             redis: check.redis(&raw.redis),
             docker: check.docker(&raw.docker),
             http: check.http(&raw.http),
+            openai: check.openai(&raw.openai),
             telemetry: check.telemetry(&raw.telemetry),
             runtime: check.value(&top.key("runtime"), &raw.runtime, &fallback.runtime),
             model: check.model(&raw.model),
+            anthropic: check.anthropic(&raw.anthropic),
             claude: check.claude(&raw.claude),
+            claude_cli: check.claude_cli(&raw.claude_cli),
             permissions: check.permissions(&raw.permissions),
             skip_permissions: check.value(
                 &top.key("skipPermissions"),

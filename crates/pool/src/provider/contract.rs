@@ -14,7 +14,8 @@ pub trait Provider: fmt::Debug + Send + Sync {
     /// What stands before the slash in names of models that it serves: `docker-claude-code`.
     fn name(&self) -> &str;
 
-    /// Models that it is known to serve, without its own name; it may take others too.
+    /// Models that it is known to serve, without its own name; it may take others too. Where several
+    /// providers are one, each as `provider/model`.
     fn models(&self) -> Vec<String>;
 
     /// Begins to answer. Nothing was said and no tool has acted when this fails.

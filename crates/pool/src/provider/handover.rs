@@ -20,7 +20,7 @@ const GO_ON: &str = "Go on with the conversation from where it stands.";
 
 /// The prompt for a session that knows nothing of the conversation: what came before, framed, then
 /// what is new.
-pub(super) fn whole(conversation: &Conversation) -> Vec<Value> {
+pub fn whole(conversation: &Conversation) -> Vec<Value> {
     let is_told = |message: &Message| !matches!(message, Message::User(_));
     let told = conversation.messages.iter().rposition(is_told);
     let (before, new) = conversation.messages.split_at(told.map_or(0, |at| at + 1));
@@ -36,7 +36,7 @@ pub(super) fn whole(conversation: &Conversation) -> Vec<Value> {
 }
 
 /// The prompt for a session that knows the conversation up to `new`.
-pub(super) fn prompt(new: &[Message], choice: &ToolChoice) -> Vec<Value> {
+pub fn prompt(new: &[Message], choice: &ToolChoice) -> Vec<Value> {
     let mut blocks = Vec::new();
     for message in new {
         match message {

@@ -47,7 +47,7 @@ mod contract;
 mod conversation;
 mod error;
 mod fingerprint;
-mod handover;
+pub mod handover;
 mod hold;
 mod model_name;
 mod outcome;

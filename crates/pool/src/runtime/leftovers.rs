@@ -14,7 +14,10 @@ const ROUNDS: usize = 50;
 
 /// Ends every process of a container's, but for the wrapper, which has no mark. Blocks for as long
 /// as it takes to read `/proc`. Returns how many there were.
-pub(super) fn end(container: &ContainerId) -> io::Result<usize> {
+///
+/// # Errors
+/// When `/proc` cannot be read.
+pub fn end(container: &ContainerId) -> io::Result<usize> {
     let mut ended = HashSet::new();
     for _ in 0..ROUNDS {
         let (found, loading) = marked(container)?;

@@ -12,5 +12,6 @@ pub use contract::{Exit, HostAddress, Launch, Presence, Runtime};
 pub use docker::DockerRuntime;
 pub use error::RuntimeError;
 pub use fake::FakeRuntime;
+pub use leftovers::end as end_leftovers;
 pub use measured::Measured;
 pub use process::ProcessRuntime;

@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use ccpool_protocol::record::ContainerState;
 use ccpool_protocol::{ContainerId, SessionId, UnixMs};
 
-use super::{Claims, Register, Sessions, StoreError};
+use super::{Bearer, Claims, Register, Sessions, StoreError};
 use crate::container::Container;
 use crate::standing::Fence;
 
@@ -85,12 +85,17 @@ pub trait Store: Register + Claims + Sessions + Send + Sync + fmt::Debug {
     /// lost what it knew, before, meanwhile.
     async fn containers(&self) -> Result<Vec<Container>, StoreError>;
 
-    /// One container, with the hash of its token. None: there is none; an error when Redis has lost
-    /// what it knew.
-    async fn container(
+    /// One container. None: there is none; an error when Redis has lost what it knew.
+    async fn container(&self, container: &ContainerId) -> Result<Option<Container>, StoreError>;
+
+    /// Whom a token stands for that names this container: the container's own, or with `person` the
+    /// one that a person was given under this name. None: there is no such container or token, or
+    /// the token is for another container; an error when Redis has lost what it knew.
+    async fn bearer(
         &self,
         container: &ContainerId,
-    ) -> Result<Option<(Container, String)>, StoreError>;
+        person: Option<&str>,
+    ) -> Result<Option<Bearer>, StoreError>;
 
     /// Makes a ready container claimable. False: it was not ready, or not being created, or somebody
     /// else leads by now.

@@ -185,7 +185,7 @@ impl Entry {
     }
 
     /// The record as gateways read it.
-    fn record(&self) -> HashMap<String, String> {
+    pub(super) fn record(&self) -> HashMap<String, String> {
         let mut record: HashMap<String, String> = self.noted.clone().into_iter().collect();
         let mut put = |name: &str, value: String| record.insert(name.to_owned(), value);
         put(field::STATE, self.stage.state().to_string());

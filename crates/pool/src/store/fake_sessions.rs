@@ -221,14 +221,6 @@ impl Sessions for FakeStore {
         Ok(())
     }
 
-    async fn pass(&self, id: &str) -> Result<Option<(String, ContainerId)>, StoreError> {
-        let book = self.check()?;
-        let now = book.now;
-        let pass = book.known.passes.get(id);
-        let live = pass.filter(|(_, _, until)| now < *until);
-        Ok(live.map(|(hash, container, _)| (hash.clone(), container.clone())))
-    }
-
     async fn transcript(
         &self,
         session: &SessionId,

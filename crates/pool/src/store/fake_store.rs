@@ -10,7 +10,9 @@ use ccpool_protocol::state::{SessionStatus, field as state};
 use ccpool_protocol::{AgentId, ContainerId, SessionId, UnixMs};
 
 use super::fake_book::{Book, Entry, Known, Live, Stage};
-use super::{ClaimNumber, Condition, Reservation, Reserve, Retired, Store, StoreError, Ticket};
+use super::{
+    Bearer, ClaimNumber, Condition, Reservation, Reserve, Retired, Store, StoreError, Ticket,
+};
 use crate::clock::millis;
 use crate::container::Container;
 use crate::standing::Fence;
@@ -226,18 +228,38 @@ impl Store for FakeStore {
         Ok(ids.filter_map(|id| book.known.seen(id)).collect())
     }
 
-    async fn container(
-        &self,
-        container: &ContainerId,
-    ) -> Result<Option<(Container, String)>, StoreError> {
+    async fn container(&self, container: &ContainerId) -> Result<Option<Container>, StoreError> {
         let book = self.check()?;
         match book.known.containers.get(container) {
-            Some(entry) => Ok(entry
-                .seen(container)
-                .map(|seen| (seen, entry.token_hash.clone()))),
+            Some(entry) => Ok(entry.seen(container)),
             None if book.known.pool.is_none() => Err(StoreError::Emptied),
             None => Ok(None),
         }
+    }
+
+    async fn bearer(
+        &self,
+        container: &ContainerId,
+        person: Option<&str>,
+    ) -> Result<Option<Bearer>, StoreError> {
+        let book = self.check()?;
+        let Some(entry) = book.known.containers.get(container) else {
+            return match book.known.pool {
+                Some(_) => Ok(None),
+                None => Err(StoreError::Emptied),
+            };
+        };
+        let record = entry.record();
+        let bearer = Bearer::from_record(Bearer::FIELDS.map(|name| record.get(name).cloned()));
+        let Some(person) = person else {
+            return Ok(bearer);
+        };
+        let pass = book.known.passes.get(person);
+        let pass = pass.filter(|(_, of, until)| of == container && book.now < *until);
+        Ok(pass.zip(bearer).map(|((hash, _, _), bearer)| Bearer {
+            hash: hash.clone(),
+            ..bearer
+        }))
     }
 
     async fn promote(

@@ -2,6 +2,7 @@
 
 mod answer;
 mod assigned;
+mod bearer;
 mod claims;
 mod contract;
 mod conversations;
@@ -27,6 +28,7 @@ mod sessions;
 mod spoilt;
 mod users;
 
+pub use bearer::Bearer;
 pub use claims::{ClaimNumber, ClaimOutcome, ClaimTerms, Claims, Queue, Ticket};
 pub use contract::{Condition, Reservation, Reserve, Retired, Store};
 pub use conversations::{Conversations, Whereabouts};

@@ -211,15 +211,6 @@ impl Sessions for RedisStore {
         Ok(())
     }
 
-    async fn pass(&self, id: &str) -> Result<Option<(String, ContainerId)>, StoreError> {
-        let (hash, container): (Option<String>, Option<String>) = self
-            .commands()
-            .hmget(self.keys.pass(id), &["hash", "container"])
-            .await?;
-        let container = container.and_then(|id| ContainerId::new(id).ok());
-        Ok(hash.zip(container))
-    }
-
     async fn transcript(
         &self,
         session: &SessionId,

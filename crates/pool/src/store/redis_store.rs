@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use async_trait::async_trait;
 use ccpool_protocol::control::Control;
 use ccpool_protocol::keys::{Keys, SessionKeys};
-use ccpool_protocol::record::{ContainerState, field};
+use ccpool_protocol::record::ContainerState;
 use ccpool_protocol::{ContainerId, SessionId};
 use deadpool_redis::redis::{self as redis, AsyncCommands, ConnectionInfo};
 use redis::aio::{ConnectionManager, ConnectionManagerConfig};
@@ -19,7 +19,7 @@ use super::answer::{fence_word, unexpected};
 use super::measured::Measured;
 use super::scripts::Scripts;
 use super::spoilt;
-use super::{Condition, RedisUsers, Reservation, Reserve, Retired, Store, StoreError};
+use super::{Bearer, Condition, RedisUsers, Reservation, Reserve, Retired, Store, StoreError};
 use crate::clock::millis;
 use crate::container::{Activity, Container};
 use crate::standing::Fence;
@@ -245,21 +245,45 @@ impl Store for RedisStore {
         Ok(containers)
     }
 
-    async fn container(
-        &self,
-        container: &ContainerId,
-    ) -> Result<Option<(Container, String)>, StoreError> {
+    async fn container(&self, container: &ContainerId) -> Result<Option<Container>, StoreError> {
         let keys = self.keys.container(container);
         let hashes = self.hashes([keys.record, keys.report]).await?;
-        let token_hash = hashes[0]
-            .get(field::TOKEN_HASH)
-            .cloned()
-            .unwrap_or_default();
         let found = Container::from_hashes(container.clone(), &hashes[0], &hashes[1]);
         if found.is_none() {
             self.unless_emptied().await?;
         }
-        Ok(found.map(|found| (found, token_hash)))
+        Ok(found)
+    }
+
+    async fn bearer(
+        &self,
+        container: &ContainerId,
+        person: Option<&str>,
+    ) -> Result<Option<Bearer>, StoreError> {
+        let (record, mut commands) = (self.keys.container(container).record, self.commands());
+        // No container may write either key, so none can spoil them.
+        let (values, pass) = match person {
+            None => (commands.hmget(record, &Bearer::FIELDS).await?, None),
+            Some(person) => {
+                let (values, pass): (_, [Option<String>; 2]) = redis::pipe()
+                    .hmget(record, &Bearer::FIELDS)
+                    .hmget(self.keys.pass(person), &["container", "hash"])
+                    .query_async(&mut commands)
+                    .await?;
+                (values, Some(pass))
+            }
+        };
+        let Some(bearer) = Bearer::from_record(values) else {
+            self.unless_emptied().await?;
+            return Ok(None);
+        };
+        match pass {
+            None => Ok(Some(bearer)),
+            Some([Some(of), Some(hash)]) if of == container.as_str() => {
+                Ok(Some(Bearer { hash, ..bearer }))
+            }
+            Some(_) => Ok(None),
+        }
     }
 
     async fn promote(

@@ -111,7 +111,7 @@ pub trait Sessions: Send + Sync + fmt::Debug {
     /// It waits no more.
     async fn end_wait(&self, waiter: &SessionId, awaited: &SessionId) -> Result<(), StoreError>;
 
-    /// Keeps the hash of a token that acts as the session on this container.
+    /// Keeps the hash of a token that acts as the session on this container, under its name.
     async fn keep_pass(
         &self,
         id: &str,
@@ -119,9 +119,6 @@ pub trait Sessions: Send + Sync + fmt::Debug {
         container: &ContainerId,
         kept: Duration,
     ) -> Result<(), StoreError>;
-
-    /// The hash of such a token, and its container.
-    async fn pass(&self, id: &str) -> Result<Option<(String, ContainerId)>, StoreError>;
 
     /// What was asked and answered: of the newest turns but `skip`, as many as `limit`, the oldest
     /// first, and how many there are in all.

@@ -44,7 +44,8 @@ runtime: dokcer
 model:
   primary: opus
   fallbacks:
-    - a/b
+    - antropic/b
+    - openai/c
     - sonnet
 permissions: {mode: bypassPermissions}
 agents: {defaults: {pool: 1}}
@@ -67,10 +68,12 @@ enabled: maybe
 14 docker.env.1X | `docker.env.1X` is named "1X", which no environment variable can be; use letters, digits and _, and do not begin with a digit
 15 runtime | `runtime` is "dokcer", not one of docker, process; did you mean `docker`?
 17 model.primary | `model.primary` is the text "opus", not of the form provider/model; write provider/model, such as docker-claude-code/opus
-20 model.fallbacks[1] | `model.fallbacks[1]` is the text "sonnet", not of the form provider/model; write provider/model, such as docker-claude-code/opus
-21 permissions.mode | `permissions.mode` is "bypassPermissions", not one of default, acceptEdits, plan, dontAsk; set `skipPermissions: true` instead
-22 agents.defaults | `agents.defaults` belongs to Clawdbot's form of the file, which keeps the options in `agents.defaults.dockerClaudeCode`; move the options there, or write `model` at the top
-23 enabled | `enabled` is the text "maybe", not a truth value; write true or false
+19 model.fallbacks[0] | `model.fallbacks[0]` names the provider "antropic", which is none; did you mean `anthropic/b`?
+20 model.fallbacks[1] | `model.fallbacks[1]` names the provider "openai", which is none; write one of docker-claude-code, claude-cli, anthropic before the slash
+21 model.fallbacks[2] | `model.fallbacks[2]` is the text "sonnet", not of the form provider/model; write provider/model, such as docker-claude-code/opus
+22 permissions.mode | `permissions.mode` is "bypassPermissions", not one of default, acceptEdits, plan, dontAsk; set `skipPermissions: true` instead
+23 agents.defaults | `agents.defaults` belongs to Clawdbot's form of the file, which keeps the options in `agents.defaults.dockerClaudeCode`; move the options there, or write `model` at the top
+24 enabled | `enabled` is the text "maybe", not a truth value; write true or false
 CCPOOL_POOL__MINWRM pool.minwrm | no key belongs to the variable `CCPOOL_POOL__MINWRM`; did you mean `CCPOOL_POOL__MINWARM`?
 CCPOOL_TIMEOUTS__STALLMS timeouts.stallMs | `timeouts.stallMs` is the text "soon", not a whole number of milliseconds; write milliseconds as a plain number, 300000 for five minutes
 --set http.listen http.listen | `http.listen` is the text "nowhere", not an address with a port; write address:port, such as 127.0.0.1:18789 or [::1]:18789

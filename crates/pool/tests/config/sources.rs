@@ -44,7 +44,7 @@ fn the_environment_reaches_every_kind_of_value() {
         .var("CCPOOL_ENABLED", "0")
         .var("CCPOOL_RESOURCES__CPUS", "1.5")
         .var("CCPOOL_RESOURCES__MEMORY", "1073741824")
-        .var("CCPOOL_MODEL__FALLBACKS", "a/b, c/d")
+        .var("CCPOOL_MODEL__FALLBACKS", "claude-cli/b, anthropic/d")
         .var("CCPOOL_CLAUDE__EXTRAARGS", "[--max-turns, 3]")
         .var("CCPOOL_DOCKER__ENV__Some__Name", "x")
         .var("CCPOOL_CLAUDE__ENV", "{A: 1}")
@@ -57,7 +57,7 @@ fn the_environment_reaches_every_kind_of_value() {
     assert!(!config.enabled);
     assert_eq!(config.resources.cpus.get(), 1_500_000_000);
     assert_eq!(config.resources.memory.as_u64(), 1 << 30);
-    assert_eq!(config.model.fallbacks[1].to_string(), "c/d");
+    assert_eq!(config.model.fallbacks[1].to_string(), "anthropic/d");
     assert_eq!(config.claude.extra_args, ["--max-turns", "3"]);
     assert_eq!(config.docker.env["Some__Name"].expose(), "x");
     assert_eq!(config.claude.env["A"].expose(), "1");
@@ -87,7 +87,7 @@ fn text_stays_as_it_was_written() {
 redis: {acl: off}
 claude: {version: 2.1.329, extraArgs: [--max-turns, 3, on]}
 docker: {env: {A: 1.10, B: yes, C: '', D: 0x1F}}
-agents: {on: {maxContainers: 1}, 7: {model: a/b}, a.b: {}}
+agents: {on: {maxContainers: 1}, 7: {model: anthropic/b}, a.b: {}}
 image: &i x/y:1
 imageBuild: {base: *i}
 ",

@@ -1,9 +1,12 @@
 //! A container that spoils the keys it may write: nobody else suffers, and its place is freed.
 
+use std::time::Duration;
+
 use ccpool::runtime::Exit;
 use ccpool::{Answer, FunctionResult, PoolError, RequestId, SessionId};
 use redis::AsyncCommands;
 use serde_json::json;
+use sha2::{Digest, Sha256};
 
 use crate::support::{World, config, eventually};
 
@@ -195,5 +198,41 @@ async fn a_turn_ends_whatever_its_container_says_its_number_is() {
             result.contains(r#""kind":"container_lost""#),
             "{seq}: {result}"
         );
+    }
+}
+
+/// Whom a token stands for is said by records; a report is the container's own to write.
+#[tokio::test]
+async fn a_report_that_looks_like_a_record_makes_no_caller() {
+    let mut world = World::new(config(2, 3)).await;
+    world.warm(2).await;
+    let (intruder, theirs) = (world.claim("mine").await, world.claim("theirs").await);
+    let session = SessionId::new("theirs").unwrap();
+    let lasts = Duration::from_secs(60);
+    let pass = world.pool.issue_pass(&session, lasts).await.unwrap();
+    let caller = world.pool.caller(pass.token.expose()).await.unwrap();
+    assert_eq!(caller.and_then(|caller| caller.session), Some(session));
+
+    let report = world.keys.container(&intruder).report;
+    let (_, key) = report.split_once(":pool:container:").unwrap();
+    let secret = "0".repeat(64);
+    let person = pass.token.expose().split_once('.').unwrap().0;
+    for forged in [
+        format!("{key}.{secret}"),
+        format!("{person}.{key}.{secret}"),
+    ] {
+        let record = [
+            ("state", "assigned"),
+            ("session", "theirs"),
+            ("agent", "main"),
+            ("container", theirs.as_str()),
+            ("tokenHash", &hex::encode(Sha256::digest(&forged))),
+        ];
+        let () = world
+            .connection
+            .hset_multiple(&report, &record)
+            .await
+            .unwrap();
+        assert_eq!(world.pool.caller(&forged).await.unwrap(), None, "{forged}");
     }
 }

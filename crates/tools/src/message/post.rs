@@ -6,16 +6,16 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
 use ccpool::config::{self, ChannelKind, Messages};
+use ccpool_outbound::{ExchangeError, Outgoing, Tls, ask, retry_after};
 use http::header::{CONTENT_TYPE, RETRY_AFTER, USER_AGENT};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 use url::Url;
 
 use super::body::body;
 use super::channel::{Channel, Message};
-use super::retry::{Retries, retry_after, retry_after_in};
+use super::retry::{Retries, retry_after_in};
 use super::signature::{ID, SIGNATURE, TIMESTAMP, sign};
 use crate::Refusal;
-use crate::outbound::{ExchangeError, Outgoing, Tls, ask};
 
 /// Of an answer's body, enough to find how long it asks to wait.
 const BEGINNING: usize = 16_384;

@@ -1,6 +1,6 @@
 //! When a message is sent again.
 
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use serde_json::Value;
 
@@ -46,17 +46,6 @@ impl Retries {
     }
 }
 
-/// What the header `Retry-After` asks for: seconds, or a date (RFC 9110, 10.2.3).
-pub(super) fn retry_after(header: &str, now: SystemTime) -> Option<Duration> {
-    let header = header.trim();
-    // Discord's has a fraction at times.
-    if let Ok(seconds) = header.parse::<f64>() {
-        return seconds_of(seconds);
-    }
-    let date = httpdate::parse_http_date(header).ok()?;
-    Some(date.duration_since(now).unwrap_or_default())
-}
-
 /// What the body of an answer asks for, in seconds: Telegram's `parameters.retry_after`
 /// (<https://core.telegram.org/bots/api#responseparameters>), Discord's `retry_after`
 /// (<https://docs.discord.com/developers/topics/rate-limits>).
@@ -74,8 +63,6 @@ fn seconds_of(seconds: f64) -> Option<Duration> {
 
 #[cfg(test)]
 mod tests {
-    use std::time::UNIX_EPOCH;
-
     use proptest::prelude::*;
 
     use super::*;
@@ -101,22 +88,6 @@ mod tests {
 
     #[test]
     fn wishes_are_read_in_all_their_forms() {
-        let now = UNIX_EPOCH + Duration::from_secs(1_700_000_000);
-        for (header, wanted) in [
-            ("7", Some(7_000)),
-            (" 0.5 ", Some(500)),
-            ("Tue, 14 Nov 2023 22:13:30 GMT", Some(10_000)),
-            ("Tue, 14 Nov 2023 22:13:10 GMT", Some(0)),
-            ("-1", None),
-            ("NaN", None),
-            ("inf", None),
-            ("1e300", None),
-            ("soon", None),
-            ("", None),
-        ] {
-            let wanted = wanted.map(Duration::from_millis);
-            assert_eq!(retry_after(header, now), wanted, "{header:?}");
-        }
         for (body, wanted) in [
             (
                 r#"{"ok":false,"error_code":429,"parameters":{"retry_after":5}}"#,
@@ -155,8 +126,7 @@ mod tests {
         }
 
         #[test]
-        fn no_header_and_no_body_is_too_odd(text in ".{0,60}") {
-            let _: Option<Duration> = retry_after(&text, SystemTime::now());
+        fn no_body_is_too_odd(text in ".{0,60}") {
             let _: Option<Duration> = retry_after_in(text.as_bytes());
         }
     }

@@ -39,9 +39,24 @@ async fn a_person_acts_as_a_session_as_long_as_it_lives() {
     assert_eq!(data["sessions"][0]["session"], "mine", "{called}");
 
     // It is the session's alone, cannot be guessed from its name, and is logged nowhere.
-    let name = token.split_once('.').expect("a name").0;
-    let forged = format!("{name}.{}", "0".repeat(64));
-    for wrong in [forged.as_str(), name, "p-0123456789ab."] {
+    let (names, secret) = token.rsplit_once('.').expect("names and a secret");
+    let (name, container) = names.split_once('.').expect("a name and a container");
+    let forged = [
+        format!("{names}.{}", "0".repeat(64)),
+        // Neither is it the container's own, nor another one's.
+        format!("{container}.{secret}"),
+        format!(
+            "{name}.{}.{secret}",
+            claimed["container"].as_str().expect("an id")
+        ),
+        format!("{name}.{secret}"),
+        format!("p-0123456789ab.{container}.{secret}"),
+    ];
+    for wrong in forged
+        .iter()
+        .map(String::as_str)
+        .chain([names, "p-0123456789ab."])
+    {
         assert_eq!(ask(&gateway, wrong, "tools/list", json!({})).await.0, 401);
     }
     assert!(!gateway.log().contains(token), "the token is in the log");

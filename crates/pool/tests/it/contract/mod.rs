@@ -1,5 +1,6 @@
 //! What every store and every runtime must do: one suite, which the real ones and the fakes pass.
 
+mod bearers;
 mod claims;
 mod containers;
 mod conversations;

@@ -50,8 +50,8 @@ async fn sessions_are_there_again_and_warm_ones_become_ready_anew(subject: &impl
     assert_eq!((state["seq"].as_str(), state["turn"].as_str()), ("4", "t1"));
     let live = subject.claim(&terms("s1", "a")).await;
     assert_eq!(live, ClaimOutcome::Live(serving.clone()));
-    let (_, token) = subject.store().container(&serving).await.unwrap().unwrap();
-    assert_eq!(token, "token-1");
+    let bearer = subject.store().bearer(&serving, None).await.unwrap();
+    assert_eq!(bearer.unwrap().hash, "token-1");
 
     let seen = subject.see(&spare).await.unwrap();
     assert_eq!(

@@ -1,10 +1,10 @@
 use std::time::Duration;
 
+use ccpool_outbound::ExchangeError;
 use http::StatusCode;
 
 use super::location::LocationError;
 use crate::Refusal;
-use crate::outbound::ExchangeError;
 
 /// Why a page was not read.
 #[derive(Debug, thiserror::Error)]

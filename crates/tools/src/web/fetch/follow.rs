@@ -2,6 +2,7 @@ use std::net::SocketAddr;
 
 use bytes::Bytes;
 use ccpool::config;
+use ccpool_outbound::{Incoming, Network, Outgoing, Tls, exchange};
 use http::header::{ACCEPT, ACCEPT_ENCODING, HeaderMap, HeaderValue, LOCATION, USER_AGENT};
 use http::{Method, StatusCode};
 use url::{Host, Url};
@@ -9,7 +10,6 @@ use url::{Host, Url};
 use super::address::may_be_fetched;
 use super::error::FetchError;
 use super::location::redirected;
-use crate::outbound::{Incoming, Network, Outgoing, Tls, exchange};
 
 /// What is told to servers about who asks.
 const AGENT: &str = concat!("ccpool/", env!("CARGO_PKG_VERSION"));

@@ -1,5 +1,6 @@
 use std::sync::Arc;
 
+use ccpool_outbound::{Incoming, unpacked};
 use http::StatusCode;
 use http::header::{CONTENT_ENCODING, CONTENT_TYPE};
 use tokio::sync::Semaphore;
@@ -9,7 +10,6 @@ use super::charset::{Decoded, decoded};
 use super::error::FetchError;
 use super::media::{Kind, Media, is_binary, sniffed};
 use super::page;
-use crate::outbound::{Incoming, unpacked};
 
 /// What was fetched, as text.
 #[derive(Debug)]

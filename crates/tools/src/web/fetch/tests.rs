@@ -8,11 +8,11 @@ mod tls;
 
 use std::sync::Arc;
 
+use ccpool_outbound::Tls;
 use names::Names;
 
 use super::error::FetchError;
 use super::tool::{Page, WebFetch};
-use crate::outbound::Tls;
 use crate::web::loopback::{Reply, Server, configured};
 
 /// A public address that nobody is asked at: `Names` connects to the test's own server.

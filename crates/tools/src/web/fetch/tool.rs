@@ -1,6 +1,7 @@
 use std::sync::Arc;
 
 use ccpool::config::{self, Config};
+use ccpool_outbound::{Network, System, Tls};
 use schemars::JsonSchema;
 use serde::Deserialize;
 use tokio::sync::Semaphore;
@@ -11,7 +12,6 @@ use super::follow::follow;
 use super::location::given;
 use super::read::{Document, read};
 use super::shown::shown;
-use crate::outbound::{Network, System, Tls};
 use crate::{Answer, Call, Effect, Refusal, Tool};
 
 /// Characters of one answer.

@@ -1,4 +1,5 @@
 use ccpool::config::{HttpUrl, SearchProvider, Secret};
+use ccpool_outbound::Outgoing;
 use http::{HeaderName, StatusCode, header::HeaderMap};
 use serde::Deserialize;
 use url::Url;
@@ -6,7 +7,6 @@ use url::Url;
 use super::error::SearchError;
 use super::hit::Hit;
 use super::provider::{Freshness, Provider, Query, endpoint, failure, get, headers, seconds};
-use crate::outbound::Outgoing;
 
 /// Brave Search, <https://api-dashboard.search.brave.com/api-reference/web/search/get>: a GET with `q`
 /// (at most 400 characters and 50 words), `count` (1 to 20) and `freshness` (`pd`, `pw`, `pm`, `py`),

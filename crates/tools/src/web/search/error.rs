@@ -1,9 +1,9 @@
 use std::time::Duration;
 
 use ccpool::config::SearchProvider;
+use ccpool_outbound::ExchangeError;
 
 use crate::Refusal;
-use crate::outbound::ExchangeError;
 
 /// Why a search gave nothing. No variant holds the key, or text that the provider wrote.
 #[derive(Debug, thiserror::Error)]

@@ -3,6 +3,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use ccpool::config::{HttpUrl, SearchEngine, SearchProvider, Secret};
+use ccpool_outbound::Outgoing;
 use http::header::{ACCEPT, AUTHORIZATION, HeaderMap, HeaderValue, RETRY_AFTER};
 use http::{Method, StatusCode};
 use schemars::JsonSchema;
@@ -14,7 +15,6 @@ use super::error::SearchError;
 use super::hit::Hit;
 use super::searxng::Searxng;
 use super::tavily::Tavily;
-use crate::outbound::Outgoing;
 
 /// What is searched for.
 #[derive(Debug, Clone, Copy)]

@@ -1,4 +1,5 @@
 use ccpool::config::{HttpUrl, SearchProvider, Secret};
+use ccpool_outbound::Outgoing;
 use http::{StatusCode, header::HeaderMap};
 use serde::Deserialize;
 use url::Url;
@@ -6,7 +7,6 @@ use url::Url;
 use super::error::SearchError;
 use super::hit::Hit;
 use super::provider::{Provider, Query, bearer, endpoint, failure, get};
-use crate::outbound::Outgoing;
 
 /// An instance of SearXNG, <https://docs.searxng.org/dev/search_api.html>: a GET of `/search` with `q`,
 /// `format=json` (403 where the instance does not have that format) and `time_range`; results in

@@ -1,4 +1,5 @@
 use ccpool::config::{HttpUrl, SearchProvider, Secret};
+use ccpool_outbound::Outgoing;
 use http::header::{CONTENT_TYPE, HeaderMap, HeaderValue};
 use http::{Method, StatusCode};
 use serde::Deserialize;
@@ -8,7 +9,6 @@ use url::Url;
 use super::error::SearchError;
 use super::hit::Hit;
 use super::provider::{Provider, Query, bearer, endpoint, failure};
-use crate::outbound::Outgoing;
 
 /// Tavily, <https://docs.tavily.com/documentation/api-reference/endpoint/search>: a POST of `query`,
 /// `max_results` and `time_range` as JSON, the key as a bearer token, results in `results` with their

@@ -1,6 +1,7 @@
 use std::time::Duration;
 
 use ccpool::config::{Config, SearchProvider};
+use ccpool_outbound::{Outgoing, Tls, ask};
 use http::StatusCode;
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -10,7 +11,6 @@ use tokio::time::timeout;
 use super::error::SearchError;
 use super::hit::{Hit, listed};
 use super::provider::{Freshness, Provider, Query, provider};
-use crate::outbound::{Outgoing, Tls, ask};
 use crate::web::plain::NOTICE;
 use crate::{Answer, Call, Effect, Refusal, Tool};
 

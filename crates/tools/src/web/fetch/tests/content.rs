@@ -3,12 +3,12 @@
 use std::io::Write as _;
 use std::time::Duration;
 
+use ccpool_outbound::ExchangeError;
 use flate2::Compression;
 use flate2::write::GzEncoder;
 
 use super::*;
 use crate::Refusal;
-use crate::outbound::ExchangeError;
 
 const URL: &str = "http://example.org/";
 

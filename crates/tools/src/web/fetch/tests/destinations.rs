@@ -2,9 +2,10 @@
 
 use std::sync::Arc;
 
+use ccpool_outbound::System;
+
 use super::*;
 use crate::Refusal;
-use crate::outbound::System;
 use crate::web::fetch::location::LocationError;
 
 #[tokio::test]

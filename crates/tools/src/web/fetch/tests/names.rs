@@ -3,11 +3,10 @@ use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Mutex;
 
+use ccpool_outbound::Network;
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use tokio::net::TcpStream;
-
-use crate::outbound::Network;
 
 /// Names that mean what a test says, at each look-up something else if it says so. Whatever address is
 /// connected to, the test's server answers.

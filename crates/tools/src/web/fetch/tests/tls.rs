@@ -2,12 +2,12 @@
 
 use std::sync::Arc;
 
+use ccpool_outbound::ExchangeError;
 use rcgen::{CertifiedKey, generate_simple_self_signed};
 use rustls::pki_types::PrivateKeyDer;
 use rustls::{RootCertStore, ServerConfig};
 
 use super::*;
-use crate::outbound::ExchangeError;
 use crate::web::fetch::location::LocationError;
 
 /// A server for `example.org`, and tools that trust it and that do not.

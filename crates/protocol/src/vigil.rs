@@ -1,55 +1,70 @@
 //! What `claude` owes: an answer to each control request, signs of life during a turn, and the end
 //! of a turn in time.
 //!
-//! Pure: it is told what was written and what was heard, and says when something is overdue. The
-//! limits and why they are what they are: `docs/decisions/0006-stalls.md`.
+//! Pure: it is told what was written and what was heard, and says when something is overdue. Whoever
+//! starts a `claude` has one for it. The limits and why they are what they are: `docs/decisions/0006-stalls.md`.
 
 use std::collections::HashSet;
 use std::time::{Duration, Instant};
 
-use ccpool_protocol::boot::Boot;
-use ccpool_protocol::line::{Assistant, Line, User};
 use serde_json::Value;
 
-use crate::effects::Request;
+use crate::boot::Boot;
+use crate::line::{Assistant, Line, User};
 
 /// How long a control request may go unanswered; answers take some milliseconds.
-pub(crate) const ANSWER: Duration = Duration::from_secs(5);
+pub const ANSWER: Duration = Duration::from_secs(5);
 /// How long the first answer of a starting `claude` may take.
-pub(crate) const BOOT: Duration = Duration::from_secs(30);
+pub const BOOT: Duration = Duration::from_secs(30);
 /// How long an interrupted turn may take to end; it takes some milliseconds.
-pub(crate) const INTERRUPT: Duration = Duration::from_secs(5);
+pub const INTERRUPT: Duration = Duration::from_secs(5);
 /// How long a tool may work without a word. Nothing tells of its progress, and Bash alone may be
 /// given ten minutes.
 const TOOL: Duration = Duration::from_secs(20 * 60);
 
+/// A control request that was written.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Request {
+    /// Its name.
+    pub id: String,
+    /// The CLI may ask the model's service before it answers, so the answer can take any time.
+    pub asks_model: bool,
+}
+
 /// How much silence and time a turn may take.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Limits {
+pub struct Limits {
     stall: Duration,
     tool: Duration,
     turn: Option<Duration>,
 }
 
 impl Limits {
-    pub(crate) fn new(boot: &Boot) -> Self {
-        let stall = Duration::from_millis(boot.stall_ms);
+    /// `stall`: how long a turn may be silent. `turn`: how long it may take; none for as long as it
+    /// likes.
+    pub fn new(stall: Duration, turn: Option<Duration>) -> Self {
         Self {
             stall,
             tool: stall.max(TOOL),
-            turn: boot.turn_ms.map(Duration::from_millis),
+            turn,
         }
+    }
+
+    /// Those of a wrapper.
+    pub fn of(boot: &Boot) -> Self {
+        let turn = boot.turn_ms.map(Duration::from_millis);
+        Self::new(Duration::from_millis(boot.stall_ms), turn)
     }
 }
 
 /// Something is overdue. Each is told once.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Alarm {
+pub enum Alarm {
     /// The running turn was silent for so long.
     Stalled(Duration),
     /// The running turn takes longer than this.
     Overlong(Duration),
-    /// The running turn was interrupted because of one of these and goes on.
+    /// The running turn was told to end, or interrupted because of one of these, and goes on.
     Unmoved,
     /// A request that may wait for the model's service has no answer: is anybody there at all?
     Doubt(String),
@@ -59,7 +74,7 @@ pub(crate) enum Alarm {
 
 /// The overseer.
 #[derive(Debug)]
-pub(crate) struct Vigil {
+pub struct Vigil {
     limits: Limits,
     turn: Option<Watched>,
     open: Vec<Open>,
@@ -88,7 +103,8 @@ struct Open {
 }
 
 impl Vigil {
-    pub(crate) fn new(limits: Limits) -> Self {
+    /// Nothing was written yet.
+    pub fn new(limits: Limits) -> Self {
         Self {
             limits,
             turn: None,
@@ -97,14 +113,14 @@ impl Vigil {
     }
 
     /// A control request was written that is to be answered within `patience`.
-    pub(crate) fn asked(&mut self, request: Request, patience: Duration, now: Instant) {
+    pub fn asked(&mut self, request: Request, patience: Duration, now: Instant) {
         let until = now + patience;
         self.open.push(Open { request, until });
     }
 
     /// Which turn runs (its number), and whether it waits for somebody else: a person who is asked
     /// for a permission, or the caller, who carries out a function.
-    pub(crate) fn follow(&mut self, turn: Option<u64>, waiting: bool, now: Instant) {
+    pub fn follow(&mut self, turn: Option<u64>, waiting: bool, now: Instant) {
         let Some(number) = turn else {
             self.turn = None;
             return;
@@ -131,7 +147,7 @@ impl Vigil {
     }
 
     /// `claude` has printed a line; none if it is one that this version cannot read.
-    pub(crate) fn heard(&mut self, line: Option<&Line>, now: Instant) {
+    pub fn heard(&mut self, line: Option<&Line>, now: Instant) {
         if let Some(Line::ControlResponse(answer)) = line {
             // An answer says that the process lives, not that the turn moves.
             let id = &answer.response.request_id;
@@ -156,20 +172,20 @@ impl Vigil {
     }
 
     /// The running turn was interrupted because somebody else did not do in time what it waits for.
-    pub(crate) fn interrupted(&mut self, now: Instant) {
+    pub fn interrupted(&mut self, now: Instant) {
         if let Some(watched) = &mut self.turn {
             watched.until.get_or_insert(now + INTERRUPT);
         }
     }
 
     /// The process is gone, and all that it owed.
-    pub(crate) fn forget(&mut self) {
+    pub fn forget(&mut self) {
         self.open.clear();
         self.turn = None;
     }
 
     /// When something will be overdue, if nothing is heard.
-    pub(crate) fn deadline(&self) -> Option<Instant> {
+    pub fn deadline(&self) -> Option<Instant> {
         let turn = self.turn.as_ref();
         let turn = turn.and_then(|watched| watched.next(&self.limits));
         let request = self.open.iter().map(|open| open.until).min();
@@ -177,7 +193,7 @@ impl Vigil {
     }
 
     /// What is overdue; to be asked again until nothing is.
-    pub(crate) fn due(&mut self, now: Instant) -> Option<Alarm> {
+    pub fn due(&mut self, now: Instant) -> Option<Alarm> {
         if let Some(at) = self.open.iter().position(|open| open.until <= now) {
             let Request { id, asks_model } = self.open.remove(at).request;
             return Some(if asks_model {

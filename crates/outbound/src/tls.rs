@@ -9,24 +9,23 @@ use tokio::sync::OnceCell;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
-use super::exchange::ExchangeError;
+use crate::exchange::ExchangeError;
 
 /// TLS with the certificate authorities that this host trusts. They are read when they are first
 /// needed.
 #[derive(Default)]
-pub(crate) struct Tls(OnceCell<Arc<ClientConfig>>);
+pub struct Tls(OnceCell<Arc<ClientConfig>>);
 
 impl Tls {
     /// TLS that trusts these authorities alone.
-    #[cfg(test)]
-    pub(crate) fn trusting(roots: RootCertStore) -> Self {
+    pub fn trusting(roots: RootCertStore) -> Self {
         Self(OnceCell::new_with(Some(config(roots))))
     }
 
     /// # Errors
     /// This host trusts nobody, or the handshake fails: among other reasons because the server is not
     /// the one that was meant.
-    pub(super) async fn handshake(
+    pub(crate) async fn handshake(
         &self,
         server: ServerName<'static>,
         stream: TcpStream,

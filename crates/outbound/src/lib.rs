@@ -6,9 +6,11 @@
 mod body;
 mod exchange;
 mod network;
+mod retry_after;
 mod tls;
 
-pub(crate) use body::unpacked;
-pub(crate) use exchange::{ExchangeError, Incoming, Outgoing, ask, exchange};
-pub(crate) use network::{Network, System};
-pub(crate) use tls::Tls;
+pub use body::unpacked;
+pub use exchange::{ExchangeError, Incoming, Outgoing, ask, exchange};
+pub use network::{Network, System};
+pub use retry_after::retry_after;
+pub use tls::Tls;

@@ -10,7 +10,7 @@ use tokio::net::TcpStream;
 const MOST_ADDRESSES: usize = 64;
 
 /// Where names are looked up and connections are made.
-pub(crate) trait Network: fmt::Debug + Send + Sync {
+pub trait Network: fmt::Debug + Send + Sync {
     /// The addresses of a name, at most 64, in the order in which to try them.
     fn lookup<'a>(&'a self, name: &'a str) -> BoxFuture<'a, io::Result<Vec<IpAddr>>>;
 
@@ -20,7 +20,7 @@ pub(crate) trait Network: fmt::Debug + Send + Sync {
 
 /// The network of this host.
 #[derive(Debug)]
-pub(crate) struct System;
+pub struct System;
 
 impl Network for System {
     fn lookup<'a>(&'a self, name: &'a str) -> BoxFuture<'a, io::Result<Vec<IpAddr>>> {

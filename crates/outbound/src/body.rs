@@ -7,7 +7,7 @@ use flate2::read::{DeflateDecoder, MultiGzDecoder, ZlibDecoder};
 /// can be had of it.
 ///
 /// `None` when the encoding is another one, or the body is not in it.
-pub(crate) fn unpacked(
+pub fn unpacked(
     body: Vec<u8>,
     is_cut: bool,
     encoding: Option<&str>,

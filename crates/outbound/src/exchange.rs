@@ -14,8 +14,8 @@ use tokio::task::JoinSet;
 use tokio::time::timeout;
 use url::{Host, Url};
 
-use super::network::{Network, System};
-use super::tls::Tls;
+use crate::network::{Network, System};
+use crate::tls::Tls;
 
 /// How long one address may take to answer before the next one is tried.
 const CONNECT: Duration = Duration::from_secs(5);
@@ -24,33 +24,42 @@ const HEAD_BYTES: usize = 64 << 10;
 
 /// A request, as it is sent to one server.
 #[derive(Debug)]
-pub(crate) struct Outgoing {
-    pub(crate) method: Method,
+pub struct Outgoing {
+    /// How.
+    pub method: Method,
     /// `http` or `https`, with a host.
-    pub(crate) url: Url,
-    pub(crate) headers: HeaderMap,
-    pub(crate) body: Bytes,
+    pub url: Url,
+    /// `Host` and `Content-Length` are added.
+    pub headers: HeaderMap,
+    /// Empty for none.
+    pub body: Bytes,
 }
 
 /// Why nothing came back.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum ExchangeError {
+pub enum ExchangeError {
+    /// It has no host, or one that cannot be asked.
     #[error("the URL cannot be requested")]
     Url,
+    /// The name was not found, or none of its addresses took a connection.
     #[error("no connection was made")]
     Connect(#[source] io::Error),
+    /// Nobody's certificate could be believed.
     #[error("this host has no certificate authorities")]
     NoAuthorities,
+    /// Among other reasons because the server is not the one that was meant.
     #[error("the TLS handshake failed")]
     Tls(#[source] io::Error),
+    /// What came is no HTTP, or the connection broke.
     #[error("the server does not keep to HTTP")]
     Http(#[source] hyper::Error),
 }
 
 /// An answer whose body is still to be read.
 #[derive(Debug)]
-pub(crate) struct Incoming {
-    pub(crate) head: http::response::Parts,
+pub struct Incoming {
+    /// Status and headers.
+    pub head: http::response::Parts,
     body: hyper::body::Incoming,
     /// Dropped with the answer, and with it the connection.
     _connection: JoinSet<()>,
@@ -61,7 +70,7 @@ pub(crate) struct Incoming {
 ///
 /// # Errors
 /// See [`ExchangeError`].
-pub(crate) async fn exchange(
+pub async fn exchange(
     network: &dyn Network,
     tls: &Tls,
     addresses: &[SocketAddr],
@@ -80,7 +89,7 @@ pub(crate) async fn exchange(
 ///
 /// # Errors
 /// See [`ExchangeError`].
-pub(crate) async fn ask(tls: &Tls, request: Outgoing) -> Result<Incoming, ExchangeError> {
+pub async fn ask(tls: &Tls, request: Outgoing) -> Result<Incoming, ExchangeError> {
     let url = &request.url;
     let found = match url.host() {
         Some(Host::Ipv4(address)) => vec![address.into()],
@@ -172,7 +181,7 @@ fn server_name(url: &Url) -> Result<ServerName<'static>, ExchangeError> {
 
 impl Incoming {
     /// What the server says that its body measures, in bytes.
-    pub(crate) fn announced_bytes(&self) -> Option<u64> {
+    pub fn announced_bytes(&self) -> Option<u64> {
         let length = self.head.headers.get(CONTENT_LENGTH)?;
         length.to_str().ok()?.parse().ok()
     }
@@ -181,14 +190,9 @@ impl Incoming {
     ///
     /// # Errors
     /// [`ExchangeError::Http`] when the connection breaks before the body has ended.
-    pub(crate) async fn read(mut self, limit: usize) -> Result<(Vec<u8>, bool), ExchangeError> {
+    pub async fn read(mut self, limit: usize) -> Result<(Vec<u8>, bool), ExchangeError> {
         let mut read = Vec::new();
-        while let Some(frame) = self.body.frame().await {
-            let frame = frame.map_err(ExchangeError::Http)?;
-            // Trailers say nothing here.
-            let Ok(data) = frame.into_data() else {
-                continue;
-            };
+        while let Some(data) = self.next().await? {
             let room = limit - read.len();
             read.extend_from_slice(&data[..data.len().min(room)]);
             if data.len() > room {
@@ -196,5 +200,20 @@ impl Incoming {
             }
         }
         Ok((read, false))
+    }
+
+    /// The next piece of the body as it arrives, or `None` when the body has ended. The caller limits
+    /// the time. Dropped while it waits, it loses nothing.
+    ///
+    /// # Errors
+    /// [`ExchangeError::Http`] when the connection breaks before the body has ended.
+    pub async fn next(&mut self) -> Result<Option<Bytes>, ExchangeError> {
+        while let Some(frame) = self.body.frame().await {
+            // Trailers say nothing here.
+            if let Ok(data) = frame.map_err(ExchangeError::Http)?.into_data() {
+                return Ok(Some(data));
+            }
+        }
+        Ok(None)
     }
 }

@@ -1,0 +1,269 @@
+//! A streamed answer, written chunk by chunk: `data:` lines of server-sent events.
+
+use std::fmt::Write as _;
+
+use ccpool::provider::FunctionCall;
+use serde::Serialize;
+
+use super::answer::Identity;
+use super::error::ApiError;
+use super::said::{Ended, Finish, Said};
+use super::usage::Used;
+
+/// Passed over by every client.
+pub(super) const KEEP_ALIVE: &str = ": keep-alive\n\n";
+
+const DONE: &str = "data: [DONE]\n\n";
+
+/// Writes the chunks of one answer.
+#[derive(Debug)]
+pub(super) struct Chunks {
+    identity: Identity,
+    include_usage: bool,
+}
+
+#[derive(Serialize)]
+struct Chunk<'a> {
+    id: &'a str,
+    object: &'static str,
+    created: u64,
+    model: &'a str,
+    choices: &'a [Choice<'a>],
+    /// With `include_usage`: `null` on all but the last.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    usage: Option<Option<Used>>,
+}
+
+#[derive(Serialize)]
+struct Choice<'a> {
+    index: u32,
+    delta: Delta<'a>,
+    logprobs: Option<()>,
+    finish_reason: Option<Finish>,
+}
+
+#[derive(Default, Serialize)]
+struct Delta<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    role: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    content: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reasoning_content: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    tool_calls: Option<[CallDelta<'a>; 1]>,
+}
+
+#[derive(Serialize)]
+struct CallDelta<'a> {
+    index: usize,
+    id: &'a str,
+    #[serde(rename = "type")]
+    call_type: &'static str,
+    function: FunctionDelta<'a>,
+}
+
+#[derive(Serialize)]
+struct FunctionDelta<'a> {
+    name: &'a str,
+    arguments: String,
+}
+
+impl Chunks {
+    pub(super) fn new(identity: Identity, include_usage: bool) -> Self {
+        Self {
+            identity,
+            include_usage,
+        }
+    }
+
+    /// The first one: somebody is about to speak.
+    pub(super) fn begin(&self, text: &mut String) {
+        let delta = Delta {
+            role: Some("assistant"),
+            content: Some(""),
+            ..Delta::default()
+        };
+        self.delta(text, delta, None);
+    }
+
+    /// The ones that tell this. Whether it was the last.
+    pub(super) fn tell(&self, text: &mut String, said: &Said) -> bool {
+        match said {
+            Said::Text(words) => {
+                let content = Some(words.as_str());
+                let delta = Delta {
+                    content,
+                    ..Delta::default()
+                };
+                self.delta(text, delta, None);
+            }
+            Said::Thought(words) => {
+                let reasoning_content = Some(words.as_str());
+                let delta = Delta {
+                    reasoning_content,
+                    ..Delta::default()
+                };
+                self.delta(text, delta, None);
+            }
+            // Too late for the head; the chunks have no place for it.
+            Said::Moved { .. } => {}
+            Said::Ended(ended) => {
+                self.end(text, ended);
+                return true;
+            }
+        }
+        false
+    }
+
+    fn end(&self, text: &mut String, ended: &Ended) {
+        let (finish, used) = match ended {
+            Ended::Finished { finish, usage } => (*finish, *usage),
+            Ended::Called(calls) => {
+                for (index, call) in calls.iter().enumerate() {
+                    self.call(text, index, call);
+                }
+                // The turn goes on; what it uses is told at its end.
+                (Finish::ToolCalls, ccpool_protocol::event::Usage::default())
+            }
+            Ended::Broken(error) => return broken(text, error),
+        };
+        self.delta(text, Delta::default(), Some(finish));
+        if self.include_usage {
+            self.chunk(text, &[], Some(used.into()));
+        }
+        text.push_str(DONE);
+    }
+
+    /// In one piece: a call is known only when it is complete.
+    fn call(&self, text: &mut String, index: usize, call: &FunctionCall) {
+        let call = CallDelta {
+            index,
+            id: &call.id,
+            call_type: "function",
+            function: FunctionDelta {
+                name: &call.name,
+                arguments: call.arguments.to_string(),
+            },
+        };
+        let delta = Delta {
+            tool_calls: Some([call]),
+            ..Delta::default()
+        };
+        self.delta(text, delta, None);
+    }
+
+    fn delta(&self, text: &mut String, delta: Delta<'_>, finish_reason: Option<Finish>) {
+        let choice = Choice {
+            index: 0,
+            delta,
+            logprobs: None,
+            finish_reason,
+        };
+        self.chunk(text, &[choice], None);
+    }
+
+    fn chunk(&self, text: &mut String, choices: &[Choice<'_>], usage: Option<Used>) {
+        let chunk = Chunk {
+            id: &self.identity.id,
+            object: "chat.completion.chunk",
+            created: self.identity.created,
+            model: &self.identity.model,
+            choices,
+            usage: self.include_usage.then_some(usage),
+        };
+        data(text, &chunk);
+    }
+}
+
+/// An error, and nothing after it: no `[DONE]`, and no reason to stop that looks like a good one.
+fn broken(text: &mut String, error: &ApiError) {
+    data(text, error.body());
+}
+
+fn data(text: &mut String, value: &impl Serialize) {
+    let json = serde_json::to_string(value).expect("it has string keys");
+    write!(text, "data: {json}\n\n").expect("a string takes everything");
+}
+
+#[cfg(test)]
+mod tests {
+    use ccpool_protocol::FailureKind;
+    use ccpool_protocol::event::Usage;
+    use serde_json::json;
+
+    use super::*;
+
+    fn written(include_usage: bool, said: &[Said]) -> Vec<String> {
+        let identity = Identity {
+            id: "chatcmpl-1".to_owned(),
+            created: 1_700_000_000,
+            model: "docker-claude-code/opus".to_owned(),
+        };
+        let chunks = Chunks::new(identity, include_usage);
+        let mut text = String::new();
+        chunks.begin(&mut text);
+        let ends: Vec<bool> = said
+            .iter()
+            .map(|said| chunks.tell(&mut text, said))
+            .collect();
+        assert_eq!(ends.iter().filter(|end| **end).count(), 1);
+        assert_eq!(ends.last(), Some(&true));
+        let whole = text.strip_suffix("\n\n").expect("the last one ends");
+        whole.split("\n\n").map(str::to_owned).collect()
+    }
+
+    fn finished() -> Said {
+        let usage = Usage {
+            input_tokens: 3,
+            output_tokens: 2,
+            ..Usage::default()
+        };
+        let finish = Finish::Stop;
+        Said::Ended(Ended::Finished { finish, usage })
+    }
+
+    #[test]
+    fn an_answer_with_thoughts_and_words() {
+        let said = vec![
+            Said::Thought("hm".to_owned()),
+            Said::Text("two\nlines".to_owned()),
+            finished(),
+        ];
+        insta::assert_json_snapshot!(written(false, &said));
+    }
+
+    #[test]
+    fn usage_comes_last_when_it_is_asked_for() {
+        let said = [Said::Text("hi".to_owned()), finished()];
+        insta::assert_json_snapshot!(written(true, &said));
+    }
+
+    #[test]
+    fn calls() {
+        let call = |id: &str, arguments| FunctionCall {
+            id: id.to_owned(),
+            name: "get_weather".to_owned(),
+            arguments,
+        };
+        let calls = vec![call("c1", json!({"city": "Rome"})), call("c2", json!({}))];
+        let said = [Said::Ended(Ended::Called(calls))];
+        insta::assert_json_snapshot!(written(true, &said));
+    }
+
+    #[test]
+    fn what_breaks_says_so_and_never_stops_well() {
+        let error = ApiError::of_kind(FailureKind::ContainerLost, "the container ended");
+        let said = vec![
+            Said::Text("I was ab".to_owned()),
+            Said::Ended(Ended::Broken(error)),
+        ];
+        let written = written(true, &said);
+        insta::assert_json_snapshot!(written);
+        let all = written.concat();
+        assert!(
+            !all.contains("[DONE]") && !all.contains("\"finish_reason\":\""),
+            "{all}"
+        );
+    }
+}

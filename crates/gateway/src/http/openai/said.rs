@@ -1,0 +1,324 @@
+//! From reply events to what a client of the OpenAI API can be told.
+
+use ccpool::provider::{FunctionCall, Passed, Spoken};
+use ccpool::{Event, FailureKind, ReplyEvent};
+use ccpool_protocol::event::{Completed, Status, Usage};
+use futures::stream::{BoxStream, unfold};
+use futures::{Stream, StreamExt};
+use serde::Serialize;
+use serde_json::{Map, Value};
+
+use super::error::ApiError;
+
+/// Something to be told.
+#[derive(Debug, PartialEq)]
+pub(super) enum Said {
+    /// More of the answer.
+    Text(String),
+    /// More of what the model thinks.
+    Thought(String),
+    /// Another provider answers, named with its model, because this one does not.
+    Moved { to: String, passed: Passed },
+    /// That was all.
+    Ended(Ended),
+}
+
+/// How an answer ends.
+#[derive(Debug, PartialEq)]
+pub(super) enum Ended {
+    /// The model has said what it wanted, or could.
+    Finished { finish: Finish, usage: Usage },
+    /// It waits for results.
+    Called(Vec<FunctionCall>),
+    /// It does not end.
+    Broken(ApiError),
+}
+
+/// Why an answer is over.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum Finish {
+    /// The model was done.
+    Stop,
+    /// It ran out of room.
+    Length,
+    /// It calls functions.
+    ToolCalls,
+    /// It would not go on.
+    ContentFilter,
+}
+
+/// What is told of an answer, in its order. The last is [`Said::Ended`], and nothing comes after it.
+/// `thoughts`: whether what the model thinks is told.
+pub(super) fn said(
+    events: BoxStream<'static, ReplyEvent>,
+    thoughts: bool,
+) -> impl Stream<Item = Said> + Send + 'static {
+    let hearing = Hearing {
+        thoughts,
+        spoken: Spoken::default(),
+        thought: None,
+    };
+    unfold(Some((events, hearing)), async |state| {
+        let (mut events, mut hearing) = state?;
+        loop {
+            let Some(event) = events.next().await else {
+                let message = "the answer broke off: the gateway stops, or the session has ended";
+                let error = ApiError::of_kind(FailureKind::Unavailable, message);
+                return Some((Said::Ended(Ended::Broken(error)), None));
+            };
+            let Some(said) = hearing.hear(event.event) else {
+                continue;
+            };
+            let is_last = matches!(said, Said::Ended(_));
+            return Some((said, (!is_last).then_some((events, hearing))));
+        }
+    })
+}
+
+struct Hearing {
+    thoughts: bool,
+    spoken: Spoken,
+    /// The message and block of which something was thought last.
+    thought: Option<(String, u64)>,
+}
+
+impl Hearing {
+    fn hear(&mut self, event: Event) -> Option<Said> {
+        if let Some(text) = self.spoken.hear(&event) {
+            return Some(Said::Text(text));
+        }
+        let ended = match event {
+            Event::Completed(completed) => finished(&completed),
+            Event::FunctionCalls { calls, .. } => Ended::Called(calls),
+            Event::Failed(failed) => Ended::Broken(ApiError::of_turn(&failed)),
+            Event::Gap { .. } => {
+                let message = "a part of the answer is lost: it was read too slowly";
+                Ended::Broken(ApiError::of_kind(FailureKind::Unavailable, message))
+            }
+            Event::ThinkingDelta {
+                message_id,
+                block,
+                text,
+            } => return self.think((message_id, block), text),
+            Event::Status {
+                status: Status::ProviderFallback,
+                detail,
+            } => return moved(&detail),
+            Event::Started { .. }
+            | Event::TextDelta { .. }
+            | Event::Text { .. }
+            | Event::Retract { .. }
+            | Event::ToolUse { .. }
+            | Event::ToolResult { .. }
+            | Event::PermissionRequest { .. }
+            | Event::PermissionResolved { .. }
+            | Event::Status { .. }
+            | Event::Other { .. } => return None,
+        };
+        Some(Said::Ended(ended))
+    }
+
+    fn think(&mut self, block: (String, u64), text: String) -> Option<Said> {
+        if !self.thoughts || text.is_empty() {
+            return None;
+        }
+        let last = self.thought.as_ref();
+        let begins_anew = last.is_some_and(|last| *last != block);
+        self.thought = Some(block);
+        Some(Said::Thought(if begins_anew {
+            format!("\n\n{text}")
+        } else {
+            text
+        }))
+    }
+}
+
+fn finished(completed: &Completed) -> Ended {
+    let finish = match completed.stop_reason.as_deref() {
+        Some("max_tokens" | "model_context_window_exceeded") => Finish::Length,
+        Some("refusal") => Finish::ContentFilter,
+        Some(_) | None => Finish::Stop,
+    };
+    Ended::Finished {
+        finish,
+        usage: completed.usage,
+    }
+}
+
+fn moved(detail: &Map<String, Value>) -> Option<Said> {
+    let text = |key: &str| Some(detail.get(key)?.as_str()?.to_owned());
+    let kind = serde_json::from_value(detail.get("kind")?.clone()).ok()?;
+    Some(Said::Moved {
+        to: text("to")?,
+        passed: Passed {
+            provider: text("from")?,
+            kind,
+            message: text("message").unwrap_or_default(),
+        },
+    })
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use ccpool::TurnId;
+    use serde_json::json;
+
+    use super::*;
+
+    /// A stream of events, given as they are written.
+    pub(in crate::http::openai) fn events(events: Vec<Value>) -> BoxStream<'static, ReplyEvent> {
+        let event = |event| ReplyEvent {
+            event: serde_json::from_value(event).expect("an event"),
+            turn: TurnId::new("t1").expect("a turn"),
+            seq: 1,
+            at: 1,
+            origin: None,
+        };
+        let events: Vec<ReplyEvent> = events.into_iter().map(event).collect();
+        futures::stream::iter(events).boxed()
+    }
+
+    async fn all(events_: Vec<Value>, thoughts: bool) -> Vec<Said> {
+        said(events(events_), thoughts).collect().await
+    }
+
+    fn delta(kind: &str, message: &str, block: u64, text: &str) -> Value {
+        json!({"type": kind, "messageId": message, "block": block, "text": text})
+    }
+
+    fn completed(stop_reason: Option<&str>) -> Value {
+        json!({"type": "completed", "text": "hi", "usage": {"inputTokens": 3, "outputTokens": 2},
+            "costUsd": 0.0, "durationMs": 1, "session": "", "stopReason": stop_reason})
+    }
+
+    fn finish(finish: Finish) -> Said {
+        let usage = Usage {
+            input_tokens: 3,
+            output_tokens: 2,
+            ..Usage::default()
+        };
+        Said::Ended(Ended::Finished { finish, usage })
+    }
+
+    #[tokio::test]
+    async fn an_answer_is_its_words_and_its_end() {
+        let heard = all(
+            vec![
+                json!({"type": "started", "model": "m", "cliSessionId": "c"}),
+                delta("thinking_delta", "m1", 0, "hm"),
+                delta("text_delta", "m1", 1, "h"),
+                delta("text_delta", "m1", 1, "i"),
+                json!({"type": "text", "messageId": "m1", "text": "hi"}),
+                json!({"type": "tool_use", "toolUseId": "t", "name": "Bash", "input": {}}),
+                json!({"type": "status", "status": "notice", "detail": {}}),
+                completed(Some("end_turn")),
+                delta("text_delta", "m1", 1, "after the end"),
+            ],
+            true,
+        );
+        let text = |text: &str| Said::Text(text.to_owned());
+        assert_eq!(
+            heard.await,
+            [
+                Said::Thought("hm".to_owned()),
+                text("h"),
+                text("i"),
+                finish(Finish::Stop)
+            ]
+        );
+    }
+
+    #[tokio::test]
+    async fn thoughts_are_told_when_they_are_wanted() {
+        let events = || {
+            vec![
+                delta("thinking_delta", "m1", 0, "a"),
+                delta("thinking_delta", "m1", 0, ""),
+                delta("thinking_delta", "m1", 0, "b"),
+                delta("thinking_delta", "m2", 0, "c"),
+                completed(None),
+            ]
+        };
+        let thought = |text: &str| Said::Thought(text.to_owned());
+        assert_eq!(
+            all(events(), true).await,
+            [
+                thought("a"),
+                thought("b"),
+                thought("\n\nc"),
+                finish(Finish::Stop)
+            ]
+        );
+        assert_eq!(all(events(), false).await, [finish(Finish::Stop)]);
+    }
+
+    #[tokio::test]
+    async fn reasons_to_stop() {
+        for (reason, is) in [
+            (Some("end_turn"), Finish::Stop),
+            (Some("stop_sequence"), Finish::Stop),
+            (None, Finish::Stop),
+            (Some("max_tokens"), Finish::Length),
+            (Some("model_context_window_exceeded"), Finish::Length),
+            (Some("refusal"), Finish::ContentFilter),
+        ] {
+            assert_eq!(
+                all(vec![completed(reason)], true).await,
+                [finish(is)],
+                "{reason:?}"
+            );
+        }
+    }
+
+    #[tokio::test]
+    async fn calls_end_an_answer() {
+        let call = json!({"id": "c1", "name": "f", "arguments": {"a": 1}});
+        let heard = all(
+            vec![json!({"type": "function_calls", "calls": [call]})],
+            true,
+        )
+        .await;
+        let [Said::Ended(Ended::Called(calls))] = &heard[..] else {
+            panic!("{heard:?}");
+        };
+        assert_eq!(serde_json::to_value(calls).unwrap(), json!([call]));
+    }
+
+    #[tokio::test]
+    async fn what_does_not_end_well_is_broken() {
+        let failed = |kind: &str| {
+            json!({"type": "failed", "kind": kind, "message": "why", "visibleOutput": true,
+                "toolEffects": false})
+        };
+        let gap = json!({"type": "gap", "from": 1, "to": 5});
+        for (events, code) in [
+            (vec![failed("stalled")], "stalled"),
+            (vec![failed("interrupted")], "interrupted"),
+            (vec![gap, completed(None)], "unavailable"),
+            (vec![delta("text_delta", "m", 0, "x")], "unavailable"),
+        ] {
+            let heard = all(events, true).await;
+            let Some(Said::Ended(Ended::Broken(error))) = heard.last() else {
+                panic!("{heard:?}");
+            };
+            let body = serde_json::to_value(error.body()).unwrap();
+            assert_eq!(body["error"]["code"], code);
+        }
+    }
+
+    #[tokio::test]
+    async fn another_provider_is_told_of() {
+        let detail = json!({"from": "docker-claude-code/opus", "to": "anthropic/claude-x",
+            "kind": "exhausted", "message": "all in use"});
+        let moved = json!({"type": "status", "status": "provider_fallback", "detail": detail});
+        let heard = all(vec![moved, completed(None)], true).await;
+        let passed = Passed {
+            provider: "docker-claude-code/opus".to_owned(),
+            kind: FailureKind::Exhausted,
+            message: "all in use".to_owned(),
+        };
+        let to = "anthropic/claude-x".to_owned();
+        assert_eq!(heard, [Said::Moved { to, passed }, finish(Finish::Stop)]);
+    }
+}

@@ -1,0 +1,15 @@
+//! Providers and the chain: with fakes for everything that can happen, and with real parts for what
+//! must work.
+
+mod anthropic;
+mod breaking;
+mod chain;
+mod claude_cli;
+mod fake;
+mod hostile;
+mod parts;
+mod raw_server;
+mod real;
+#[expect(dead_code, reason = "tests of the gateway use the rest")]
+#[path = "../../../gateway/tests/it/redis.rs"]
+mod redis_server;
