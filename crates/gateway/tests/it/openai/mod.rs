@@ -1,6 +1,6 @@
 //! The OpenAI API, with the real CLI behind it.
 
 mod answers;
-mod chat;
+pub(crate) mod chat;
 mod failures;
 mod secrets;
