@@ -1,7 +1,7 @@
 //! The OpenAI API, with the real CLI behind it.
 
 mod answers;
-mod chat;
+pub(crate) mod chat;
 mod continuing;
 mod failures;
 mod openclaw;
