@@ -21,6 +21,7 @@
 
 mod address;
 mod anthropic;
+mod aside_frame;
 mod choice;
 mod claude_cli;
 mod document;
@@ -48,6 +49,7 @@ mod validate;
 
 pub use address::{DockerHost, HttpUrl, OtlpUrl, RedisTarget, RedisUrl};
 pub use anthropic::Anthropic;
+pub use aside_frame::AsideFrame;
 pub use choice::{MissedRuns, OnTimeout, PermissionMode, RedisAcl, RuntimeKind, SearchProvider};
 pub use claude_cli::ClaudeCli;
 pub use document::Form;

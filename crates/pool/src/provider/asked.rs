@@ -4,6 +4,7 @@ use ccpool_protocol::FailureKind;
 use ccpool_protocol::function::{self, FunctionResult, FunctionTool};
 use serde_json::{Value, json};
 
+use super::call_id::plain_call_id;
 use super::conversation::{Content, Conversation, ImageSource, Message, ToolChoice};
 use super::error::Refused;
 use super::fingerprint::{self, Fingerprint, Terms};
@@ -45,8 +46,7 @@ impl Asked {
         };
         let known = conversation.known();
         let (old, new) = conversation.messages.split_at(known);
-        let has_results = new.iter().any(|m| matches!(m, Message::Tool { .. }));
-        if !has_results && handover::prompt(new, &ToolChoice::Auto).is_empty() {
+        if !new.iter().any(awaits_an_answer) {
             let message = "there is nothing to answer: the last message must be the user's, with \
                            something in it, or the result of a call";
             return Err(Refused::new(FailureKind::InvalidRequest, message));
@@ -103,6 +103,12 @@ impl Asked {
         } = &self.conversation;
         let name = fingerprint::name(caller, agent.as_str(), name.as_deref()?);
         Some(Whereabouts::Named(name.to_string()))
+    }
+
+    /// The same of a conversation whose name is its own: whatever comes under that is this one.
+    pub(super) fn own_name(&self) -> Option<Whereabouts> {
+        let is_own = !self.conversation.shares_name;
+        is_own.then(|| self.by_name()).flatten()
     }
 
     fn whereabouts(&self, history: &Fingerprint) -> Whereabouts {
@@ -165,43 +171,81 @@ impl Asked {
         (!has).then_some(offered)
     }
 
-    /// The results that the caller brings for these calls; an error for each that it leaves out.
+    /// Whether it brings the result of one of these calls.
+    pub(super) fn brings_any(&self, calls: &[String]) -> bool {
+        !self.brought(calls).results.is_empty()
+    }
+
+    /// What it brings for a turn that waits for these calls.
+    pub(super) fn brought(&self, calls: &[String]) -> Brought {
+        let mut results: Vec<FunctionResult> = Vec::new();
+        let mut said = Vec::new();
+        for message in self.new_messages() {
+            match message {
+                Message::Tool { call, content } => {
+                    let plain = plain_call_id(call);
+                    let is_it = |id: &&String| plain_call_id(id) == plain;
+                    let is_new = |id: &&String| results.iter().all(|result| result.id != **id);
+                    if let Some(id) = calls.iter().filter(is_it).find(is_new) {
+                        results.push(FunctionResult {
+                            id: id.clone(),
+                            content: content.iter().map(mcp).collect(),
+                            is_error: false,
+                        });
+                    }
+                }
+                // Clients cannot put an image into a result, so they send it after the results.
+                Message::User(content) if content.iter().any(is_image) => {
+                    match results.last_mut() {
+                        Some(last) => last.content.extend(content.iter().map(mcp)),
+                        None => said.push(message.clone()),
+                    }
+                }
+                Message::User(_) => said.push(message.clone()),
+                // An aside goes with a prompt, and comes again with each round.
+                Message::Aside(_) | Message::Assistant { .. } => {}
+            }
+        }
+        let beside = handover::prompt(&said, &ToolChoice::Auto);
+        Brought { results, beside }
+    }
+}
+
+/// What a caller brings for a turn that waits.
+pub(super) struct Brought {
+    /// Of the calls that it has results for, under their own ids.
+    results: Vec<FunctionResult>,
+    /// What the user says beside them, as a prompt.
+    pub(super) beside: Vec<Value>,
+}
+
+impl Brought {
+    /// A result for each of these calls; an error for each that the caller leaves out.
     pub(super) fn results(&self, calls: &[String]) -> Vec<FunctionResult> {
         let results = calls.iter().map(|id| {
-            let brought = self
-                .new_messages()
-                .iter()
-                .find_map(|message| match message {
-                    Message::Tool { call, content } if call == id => Some(content),
-                    Message::Tool { .. } | Message::User(_) | Message::Assistant { .. } => None,
-                });
-            match brought {
-                Some(content) => FunctionResult {
-                    id: id.clone(),
-                    content: content.iter().map(mcp).collect(),
-                    is_error: false,
-                },
-                None => FunctionResult {
-                    is_error: true,
-                    ..FunctionResult::text(id, NO_RESULT)
-                },
-            }
+            let brought = self.results.iter().find(|result| result.id == *id);
+            brought.cloned().unwrap_or_else(|| FunctionResult {
+                is_error: true,
+                ..FunctionResult::text(id, NO_RESULT)
+            })
         });
         results.collect()
     }
+}
 
-    /// Whether it brings the result of one of these calls.
-    pub(super) fn brings_any(&self, calls: &[String]) -> bool {
-        let mut new = self.new_messages().iter();
-        new.any(|message| matches!(message, Message::Tool { call, .. } if calls.contains(call)))
-    }
+fn is_image(content: &Content) -> bool {
+    matches!(content, Content::Image(_))
+}
 
-    /// What the user says beside results.
-    pub(super) fn said_beside(&self) -> Vec<Value> {
-        let new = self.new_messages().iter();
-        let users = new.filter(|message| matches!(message, Message::User(_)));
-        let users: Vec<Message> = users.cloned().collect();
-        handover::prompt(&users, &ToolChoice::Auto)
+/// Whether it asks something, or is the result of a call.
+fn awaits_an_answer(message: &Message) -> bool {
+    match message {
+        Message::User(_) => {
+            let alone = std::slice::from_ref(message);
+            !handover::prompt(alone, &ToolChoice::Auto).is_empty()
+        }
+        Message::Tool { .. } => true,
+        Message::Aside(_) | Message::Assistant { .. } => false,
     }
 }
 

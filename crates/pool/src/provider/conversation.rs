@@ -11,6 +11,9 @@ pub struct Conversation {
     pub caller: String,
     /// The caller's own name for the conversation. Without one it is known by its beginning.
     pub name: Option<String>,
+    /// Others of the caller's conversations may go by the same name. Then one whose history does not
+    /// fit is another one, without a name, and not this one with its history changed.
+    pub shares_name: bool,
     /// On whose behalf a container works.
     pub agent: AgentId,
     /// `provider/model`, or a model alone: an alias (`opus`) or a full id. None: the configured one.
@@ -19,7 +22,8 @@ pub struct Conversation {
     pub system: Option<String>,
     /// What it does to the one that the model has otherwise.
     pub system_mode: SystemMode,
-    /// What was said, the oldest first. The last is a [`Message::User`] or a [`Message::Tool`].
+    /// What was said, the oldest first. After the model's last words comes a [`Message::User`] or a
+    /// [`Message::Tool`].
     pub messages: Vec<Message>,
     /// Functions of the client's that the model may call.
     pub tools: Vec<FunctionTool>,
@@ -63,6 +67,10 @@ pub enum Message {
         /// What came of it.
         content: Vec<Content>,
     },
+    /// What the client's software adds to a prompt and does not keep: it stands here and there, or
+    /// nowhere, each time that the conversation is told. It is told the model with a new prompt, and
+    /// is no part of what was said.
+    Aside(Vec<Content>),
 }
 
 /// A part of a message.
@@ -103,7 +111,8 @@ pub enum ToolChoice {
 }
 
 impl Conversation {
-    /// How many messages come before what is new: all up to the model's last one.
+    /// How many messages come before what is new: all up to the model's last one. An aside may be
+    /// among either.
     pub fn known(&self) -> usize {
         let last = |message: &Message| matches!(message, Message::Assistant { .. });
         self.messages.iter().rposition(last).map_or(0, |at| at + 1)
@@ -138,6 +147,7 @@ mod tests {
         conversation.messages.push(Message::assistant("b"));
         conversation.messages.push(Message::user("c"));
         conversation.messages.push(Message::user("d"));
+        conversation.messages.push(Message::Aside(Vec::new()));
         assert_eq!(conversation.known(), 2);
     }
 }

@@ -6,13 +6,15 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
+use super::call_id::plain_call_id;
 use super::conversation::{Content, ImageSource, Message, SystemMode};
 
 /// SHA-256 of everything that was said, in hex.
 ///
 /// Every part goes in with its length and what it is, so two conversations have the same one only if
-/// they are the same but for what clients may change on the way: whitespace around a text, the order
-/// of keys in a call's arguments, and empty texts.
+/// they are the same but for what clients may change on the way: whitespace around a text, how numbers
+/// and the order of keys in a call's arguments are written, ids of calls as far as
+/// [`plain_call_id`] goes, empty texts, and asides.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub(super) struct Fingerprint(String);
@@ -36,7 +38,8 @@ impl Fingerprint {
 
     /// Of these messages after what it is of.
     pub(super) fn then(&self, messages: &[Message]) -> Self {
-        messages.iter().fold(self.clone(), |before, message| {
+        let said = messages.iter().filter(|m| !matches!(m, Message::Aside(_)));
+        said.fold(self.clone(), |before, message| {
             let mut sum = Sum::begin("message");
             sum.text(&before.0);
             sum.message(message);
@@ -138,14 +141,18 @@ impl Sum {
                 self.text(text.trim());
                 self.number(calls.len());
                 for call in calls {
-                    self.text(&call.id);
+                    self.text(&plain_call_id(&call.id));
                     self.text(&call.name);
                     self.json(&call.arguments);
                 }
             }
             Message::Tool { call, content } => {
                 self.word("tool");
-                self.text(call);
+                self.text(&plain_call_id(call));
+                self.content(content);
+            }
+            Message::Aside(content) => {
+                self.word("aside");
                 self.content(content);
             }
         }
@@ -173,7 +180,19 @@ impl Sum {
         self.word("end");
     }
 
-    /// With the keys of objects in order, and whole numbers without a fraction.
+    /// As a client in JavaScript understands it, which has one kind of number, and writes `1` for
+    /// `1.0` and `1e0`, and `0` for `-0`.
+    fn number_of_json(&mut self, number: &serde_json::Number) {
+        match number.as_f64() {
+            Some(float) => {
+                let float = if float == 0.0 { 0.0 } else { float };
+                self.0.update(float.to_bits().to_le_bytes());
+            }
+            None => self.text(&number.to_string()),
+        }
+    }
+
+    /// With the keys of objects in order.
     fn json(&mut self, value: &Value) {
         match value {
             Value::Null => self.word("null"),
@@ -181,7 +200,7 @@ impl Sum {
             Value::Bool(false) => self.word("false"),
             Value::Number(number) => {
                 self.word("number");
-                self.text(&written(number));
+                self.number_of_json(number);
             }
             Value::String(text) => {
                 self.word("string");
@@ -205,17 +224,6 @@ impl Sum {
                 }
             }
         }
-    }
-}
-
-/// `1.0` as `1`, which is what a client in JavaScript makes of it.
-fn written(number: &serde_json::Number) -> String {
-    const EXACT: f64 = 9_007_199_254_740_992.0;
-    match number.as_f64() {
-        Some(float) if number.is_f64() && float.fract() == 0.0 && float.abs() < EXACT => {
-            format!("{float:.0}").replace("-0", "0")
-        }
-        Some(_) | None => number.to_string(),
     }
 }
 

@@ -21,7 +21,10 @@ const GO_ON: &str = "Go on with the conversation from where it stands.";
 /// The prompt for a session that knows nothing of the conversation: what came before, framed, then
 /// what is new.
 pub fn whole(conversation: &Conversation) -> Vec<Value> {
-    let is_told = |message: &Message| !matches!(message, Message::User(_));
+    let is_told = |message: &Message| match message {
+        Message::Assistant { .. } | Message::Tool { .. } => true,
+        Message::User(_) | Message::Aside(_) => false,
+    };
     let told = conversation.messages.iter().rposition(is_told);
     let (before, new) = conversation.messages.split_at(told.map_or(0, |at| at + 1));
     let mut blocks = Vec::new();
@@ -29,18 +32,26 @@ pub fn whole(conversation: &Conversation) -> Vec<Value> {
         blocks = framed(before);
     }
     blocks.extend(prompt(new, &conversation.tool_choice));
-    if new.is_empty() {
+    let has_question = new.iter().any(|new| matches!(new, Message::User(_)));
+    if !has_question {
         blocks.push(text(GO_ON));
     }
     blocks
 }
 
-/// The prompt for a session that knows the conversation up to `new`.
+/// The prompt for a session that knows the conversation up to `new`. Of several asides the newest is
+/// told, which stands in the others' place, and before everything else: the question comes last.
 pub fn prompt(new: &[Message], choice: &ToolChoice) -> Vec<Value> {
-    let mut blocks = Vec::new();
+    let newest = new.iter().rev().find_map(|message| match message {
+        Message::Aside(content) => Some(content),
+        Message::User(_) | Message::Assistant { .. } | Message::Tool { .. } => None,
+    });
+    let aside = newest.into_iter().flatten();
+    let mut blocks: Vec<Value> = aside.filter_map(block).collect();
     for message in new {
         match message {
             Message::User(content) => blocks.extend(content.iter().filter_map(block)),
+            Message::Aside(_) => {}
             // The result of a call that nobody waits for any more.
             Message::Assistant { .. } | Message::Tool { .. } => {
                 blocks.extend(framed(std::slice::from_ref(message)));
@@ -99,8 +110,9 @@ fn framed(messages: &[Message]) -> Vec<Value> {
         image_data: MOST_IMAGE_DATA,
     };
     let mut told: VecDeque<Vec<Piece>> = VecDeque::new();
+    let is_said = |message: &&Message| !matches!(message, Message::Aside(_));
     // The newest matter most.
-    for message in messages.iter().rev() {
+    for message in messages.iter().filter(is_said).rev() {
         let pieces = room.take(mark, message);
         if room.text == 0 && !told.is_empty() {
             break;
@@ -114,7 +126,7 @@ fn framed(messages: &[Message]) -> Vec<Value> {
          gave, whatever they look like. Go on from it, and do not answer again what was answered \
          in it.\n\n"
     ));
-    let left_out = messages.len() - told.len();
+    let left_out = messages.iter().filter(is_said).count() - told.len();
     if left_out > 0 {
         frame.write(&format!(
             "[{mark} {left_out} older messages are left out]\n\n"
@@ -184,6 +196,8 @@ impl Room {
                 say(format!("[{mark} result of {}]\n", plain(call)));
                 self.content(content, &mut pieces);
             }
+            // It was for a prompt that was answered long ago.
+            Message::Aside(_) => {}
         }
         let length = pieces.iter().map(|piece| match piece {
             Piece::Text(words) => words.len(),

@@ -43,12 +43,14 @@
 //! begins a fresh one, called `name.2`, `name.3`, …
 
 mod asked;
+mod call_id;
 mod contract;
 mod conversation;
 mod error;
 mod fingerprint;
 pub mod handover;
 mod hold;
+mod lapse;
 mod model_name;
 mod outcome;
 mod pooled;
@@ -57,6 +59,7 @@ pub(crate) mod room;
 mod spoken;
 mod telling;
 
+pub use call_id::plain_call_id;
 pub use contract::{Passed, Provider, ProviderHealth, Reply};
 pub use conversation::{Content, Conversation, ImageSource, Message, SystemMode, ToolChoice};
 pub use error::Refused;

@@ -61,8 +61,28 @@ impl PoolProvider {
         Self { pool }
     }
 
+    /// Whether it goes by a name that it shares only because nobody else does just now: the session
+    /// of that name knows it, or there is none.
+    async fn has_its_name(&self, asked: &Asked) -> Result<bool, Refused> {
+        let session = session_named(&asked.conversation, 1);
+        let Some((at, session)) = asked.by_name().zip(session) else {
+            return Ok(false);
+        };
+        let inner = &self.pool.inner;
+        let found = inner.unless_lost(inner.conversations.look(&at)).await;
+        let found = found.map_err(PoolError::from)?;
+        if let Some(resting) = found.and_then(|json| Resting::parse(&json)) {
+            return Ok(asked.is_known_to(&resting));
+        }
+        let serving = inner.unless_lost(inner.store.serving(&session)).await;
+        Ok(serving.map_err(PoolError::from)?.is_none())
+    }
+
     /// The session in which the conversation goes on, taken from everybody else.
-    async fn find(&self, asked: &Asked) -> Result<Found, Refused> {
+    async fn find(&self, asked: &mut Asked) -> Result<Found, Refused> {
+        if asked.conversation.shares_name && !self.has_its_name(asked).await? {
+            asked.conversation.name = None;
+        }
         let Some(at) = asked.rested() else {
             return Ok(Found::Nowhere(1));
         };
@@ -72,9 +92,19 @@ impl PoolProvider {
         let Some(resting) = taken.and_then(|json| Resting::parse(&json)) else {
             return Ok(Found::Nowhere(1));
         };
-        let hold = Hold::new(&self.pool, &resting, asked.by_name());
+        let hold = Hold::new(&self.pool, &resting, asked.own_name());
         if asked.is_known_to(&resting) {
             return Ok(Found::Here(Box::new((resting, hold))));
+        }
+        if asked.conversation.shares_name {
+            // Somebody went on with it since it was looked at; the next one does from there.
+            hold.let_go();
+            let keep = self.pool.config().timeouts.idle;
+            let record = resting.to_json();
+            let back = inner.conversations.rest_if_none(&at, &record, keep);
+            inner.unless_lost(back).await.map_err(PoolError::from)?;
+            asked.conversation.name = None;
+            return Ok(Found::Nowhere(1));
         }
         hold.end();
         Ok(Found::Nowhere(resting.number + 1))
@@ -133,10 +163,10 @@ impl PoolProvider {
             calls.extend(waiting.held.iter().map(|call| call.id.clone()));
         }
         let mut steered = waiting.steered.clone();
-        let beside = asked.said_beside();
-        if !beside.is_empty() {
+        let brought = asked.brought(&calls);
+        if !brought.beside.is_empty() {
             let prompt = Prompt {
-                content: Some(beside),
+                content: Some(brought.beside.clone()),
                 mode: Mode::Steer,
                 on: Some(resting.container.clone()),
                 ..Prompt::default()
@@ -147,7 +177,11 @@ impl PoolProvider {
                 Err(error) => return Err(error.into()),
             }
         }
-        match self.pool.give_results(session, asked.results(&calls)).await {
+        match self
+            .pool
+            .give_results(session, brought.results(&calls))
+            .await
+        {
             Ok(()) => {}
             // Nobody waits for them any more.
             Err(PoolError::UnknownSession(_) | PoolError::InvalidRequest(_)) => {
@@ -182,8 +216,8 @@ impl PoolProvider {
     }
 
     /// Answers in a session that knows nothing yet.
-    async fn begin(&self, asked: Asked, number: u32) -> Result<Reply, Refused> {
-        let (claimed, number) = self.claim(&asked, number).await?;
+    async fn begin(&self, mut asked: Asked, number: u32) -> Result<Reply, Refused> {
+        let (claimed, number) = self.claim(&mut asked, number).await?;
         let mut resting = Resting {
             session: claimed.session,
             container: claimed.container,
@@ -195,7 +229,7 @@ impl PoolProvider {
             functions: None,
             waiting: None,
         };
-        let mut hold = Hold::new(&self.pool, &resting, asked.by_name());
+        let mut hold = Hold::new(&self.pool, &resting, asked.own_name());
         let mut prompt = Prompt {
             content: Some(handover::whole(&asked.conversation)),
             on: Some(resting.container.clone()),
@@ -219,8 +253,13 @@ impl PoolProvider {
 
     /// A session of the conversation's name that nobody else has, or one with a name that is made
     /// up.
-    async fn claim(&self, asked: &Asked, from: u32) -> Result<(Claimed, u32), Refused> {
+    async fn claim(&self, asked: &mut Asked, from: u32) -> Result<(Claimed, u32), Refused> {
         let conversation = &asked.conversation;
+        // One that shares its name has no other sessions of it.
+        let (from, most) = match conversation.shares_name {
+            true => (1, 1),
+            false => (from, MOST_NUMBERS),
+        };
         let system = conversation.system.clone();
         let (system_prompt, append_system_prompt) = match conversation.system_mode {
             SystemMode::Append => (None, system),
@@ -234,7 +273,7 @@ impl PoolProvider {
             ..ClaimRequest::default()
         };
         let inner = &self.pool.inner;
-        for number in from..from.saturating_add(MOST_NUMBERS) {
+        for number in from..from.saturating_add(most) {
             let Some(session) = session_named(conversation, number) else {
                 break;
             };
@@ -250,6 +289,9 @@ impl PoolProvider {
             if claimed.created {
                 return Ok((claimed, number));
             }
+        }
+        if asked.conversation.shares_name {
+            asked.conversation.name = None;
         }
         Ok((self.pool.claim(request).await?, from))
     }
@@ -294,8 +336,8 @@ impl Provider for PoolProvider {
     }
 
     async fn reply(&self, conversation: Conversation) -> Result<Reply, Refused> {
-        let asked = Asked::of(conversation, self.pool.config())?;
-        let (asked, number) = match self.find(&asked).await? {
+        let mut asked = Asked::of(conversation, self.pool.config())?;
+        let (asked, number) = match self.find(&mut asked).await? {
             Found::Here(found) => {
                 let (resting, hold) = *found;
                 let number = resting.number + 1;

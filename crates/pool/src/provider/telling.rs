@@ -12,6 +12,7 @@ use futures::stream::{BoxStream, unfold};
 use super::asked::Asked;
 use super::conversation::Message;
 use super::hold::{self, Hold};
+use super::lapse;
 use super::resting::{Resting, Waiting};
 use super::spoken::Spoken;
 use crate::clock::unix_ms;
@@ -193,6 +194,7 @@ impl Heard {
         match inner.unless_lost(written).await {
             Ok(before) => {
                 hold.let_go();
+                lapse::watch(&self.telling.pool, &resting);
                 let before = before.and_then(|json| Resting::parse(&json));
                 let before = before.filter(|before| before.container != resting.container);
                 // Word for word the same conversation; nobody finds that one any more.

@@ -41,6 +41,9 @@ pub trait Conversations: Send + Sync + fmt::Debug {
     /// Takes the record away: nobody else is given it.
     async fn take(&self, at: &Whereabouts) -> Result<Option<String>, StoreError>;
 
+    /// The record, which stays where it is.
+    async fn look(&self, at: &Whereabouts) -> Result<Option<String>, StoreError>;
+
     /// At most `most` of those that give way, first those whose time is over first. They are not
     /// taken.
     async fn yielding(&self, most: usize) -> Result<Vec<(Whereabouts, String)>, StoreError>;

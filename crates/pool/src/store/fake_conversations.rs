@@ -106,6 +106,11 @@ impl Conversations for FakeConversations {
         Ok(taken.map(|taken| taken.record))
     }
 
+    async fn look(&self, at: &Whereabouts) -> Result<Option<String>, StoreError> {
+        let known = self.check()?;
+        Ok(known.records.get(at).map(|kept| kept.record.clone()))
+    }
+
     async fn yielding(&self, most: usize) -> Result<Vec<(Whereabouts, String)>, StoreError> {
         let known = self.check()?;
         let mut all: Vec<_> = known

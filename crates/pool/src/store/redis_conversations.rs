@@ -126,6 +126,10 @@ impl Conversations for RedisConversations {
         Ok(record)
     }
 
+    async fn look(&self, at: &Whereabouts) -> Result<Option<String>, StoreError> {
+        Ok(self.commands.clone().get(self.key(at)).await?)
+    }
+
     async fn yielding(&self, most: usize) -> Result<Vec<(Whereabouts, String)>, StoreError> {
         let mut commands = self.commands.clone();
         let last = isize::try_from(most).unwrap_or(isize::MAX) - 1;

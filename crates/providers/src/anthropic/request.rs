@@ -41,7 +41,7 @@ fn messages(conversation: &Conversation) -> Vec<Value> {
     let mut messages: Vec<(&str, Vec<Value>)> = Vec::new();
     for message in &conversation.messages {
         let (role, blocks) = match message {
-            Message::User(content) => ("user", blocks(content)),
+            Message::User(content) | Message::Aside(content) => ("user", blocks(content)),
             Message::Assistant { text, calls } => ("assistant", words(text, calls, in_words)),
             Message::Tool { call, content } => ("user", result(call, content, in_words)),
         };
@@ -255,6 +255,7 @@ mod tests {
                 Message::user("and hurry"),
                 result_of("a", "one"),
                 result_of("b", ""),
+                Message::Aside(vec![Content::Text("it is noon".into())]),
             ],
             ..Conversation::default()
         };
@@ -272,6 +273,7 @@ mod tests {
                     {"type": "tool_result", "tool_use_id": "a", "content": [text("one")]},
                     {"type": "tool_result", "tool_use_id": "b", "content": []},
                     text("and hurry"),
+                    text("it is noon"),
                 ]},
             ])
         );

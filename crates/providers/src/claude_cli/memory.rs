@@ -33,7 +33,7 @@ impl Memory {
             model: conversation.model.clone(),
             system: conversation.system.clone(),
             system_mode: conversation.system_mode,
-            said: conversation.messages.iter().map(Said::of).collect(),
+            said: conversation.messages.iter().filter_map(Said::of).collect(),
         }
     }
 
@@ -48,7 +48,16 @@ impl Memory {
             said: self.said.clone(),
             ..told
         };
-        (fits && same == *self).then_some(self.said.len())
+        (fits && same == *self).then(|| self.length_in(conversation))
+    }
+
+    /// How long it is where it is told with asides.
+    fn length_in(&self, conversation: &Conversation) -> usize {
+        let messages = conversation.messages.iter().enumerate();
+        let mut said = messages.filter(|(_, message)| Said::of(message).is_some());
+        let last = self.said.len().checked_sub(1);
+        let last = last.and_then(|last| said.nth(last));
+        last.map_or(0, |(at, _)| at + 1)
     }
 
     /// It has said this.
@@ -61,13 +70,15 @@ impl Memory {
 }
 
 impl Said {
-    fn of(message: &Message) -> Self {
+    /// None: it is no part of what was said.
+    fn of(message: &Message) -> Option<Self> {
         match message {
-            Message::User(content) => Self::User(plain(content)),
+            Message::User(content) => Some(Self::User(plain(content))),
             Message::Assistant { text, calls } => {
-                Self::Assistant(text.trim().to_owned(), calls.clone())
+                Some(Self::Assistant(text.trim().to_owned(), calls.clone()))
             }
-            Message::Tool { call, content } => Self::Tool(call.clone(), plain(content)),
+            Message::Tool { call, content } => Some(Self::Tool(call.clone(), plain(content))),
+            Message::Aside(_) => None,
         }
     }
 }
@@ -122,6 +133,32 @@ mod tests {
         let memory = Memory::of(&conversation(&[parts]));
         let told = [Message::user("a\nb"), Message::user("c")];
         assert_eq!(memory.known(&conversation(&told)), Some(1));
+    }
+
+    #[test]
+    fn asides_are_no_part_of_it() {
+        let aside = Message::Aside(vec![Content::Text("now".to_owned())]);
+        let mut memory = Memory::of(&conversation(&[Message::user("one"), aside.clone()]));
+        memory.say("two");
+        let [one, two, three] = [
+            Message::user("one"),
+            Message::assistant("two"),
+            Message::user("three"),
+        ];
+        let known = |told: &[Message]| memory.known(&conversation(told));
+        assert_eq!(known(&[one.clone(), two.clone(), three.clone()]), Some(2));
+        let late = [one.clone(), two.clone(), three.clone(), aside.clone()];
+        assert_eq!(known(&late), Some(2));
+        let early = [
+            aside.clone(),
+            one.clone(),
+            aside.clone(),
+            two.clone(),
+            aside.clone(),
+            three,
+        ];
+        assert_eq!(known(&early), Some(4));
+        assert_eq!(known(&[one, two, aside]), None);
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use ccpool::provider::FunctionCall;
+use ccpool::provider::{FunctionCall, plain_call_id};
 use futures::{Stream, StreamExt};
 use serde_json::{Value, json};
 use uuid::Uuid;
@@ -10,6 +10,7 @@ use uuid::Uuid;
 use super::error::ApiError;
 use super::head::Head;
 use super::said::{Ended, Finish, Said};
+use super::tool::written_arguments;
 use super::usage::Used;
 
 /// What an answer is known by, in whichever way it is told.
@@ -82,9 +83,9 @@ fn message(text: &str, thought: String, calls: &[FunctionCall]) -> Value {
 
 fn call(call: &FunctionCall) -> Value {
     json!({
-        "id": call.id,
+        "id": plain_call_id(&call.id),
         "type": "function",
-        "function": {"name": call.name, "arguments": call.arguments.to_string()},
+        "function": {"name": call.name, "arguments": written_arguments(call)},
     })
 }
 
@@ -161,7 +162,7 @@ mod tests {
     async fn calls_with_and_without_words() {
         let called = || {
             Said::Ended(Ended::Called(vec![FunctionCall {
-                id: "c1".to_owned(),
+                id: "toolu_c1".to_owned(),
                 name: "f".to_owned(),
                 arguments: json!({"a": 1}),
             }]))

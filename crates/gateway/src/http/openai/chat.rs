@@ -28,7 +28,7 @@ use crate::traces;
     path = "/v1/chat/completions",
     tag = "openai",
     params(
-        ("X-Session-Id" = Option<String>, Header, description = "The caller's name for the conversation; before `metadata.session_id` and `prompt_cache_key`"),
+        ("X-Session-Id" = Option<String>, Header, description = "The caller's name for the conversation; before `metadata.session_id`, `prompt_cache_key`, `X-Session-Affinity` and `X-OpenWebUI-Chat-Id`"),
         ("X-Agent-Id" = Option<String>, Header, description = "On whose behalf, `main` when left out; limits are counted by it"),
         ("X-Request-Id" = Option<String>, Header, description = "Given back; made up when left out"),
     ),
@@ -61,7 +61,8 @@ pub(crate) async fn complete(
     body: Result<JsonBody<Value>, Problem>,
 ) -> Result<Response, ApiError> {
     let JsonBody(body) = body?;
-    let asked = Asked::read(&headers, body, answerer.settings.system_prompt)?;
+    let settings = &answerer.settings;
+    let asked = Asked::read(&headers, body, settings)?;
     let model = asked.conversation.model.clone();
     if let Some(model) = model
         .as_deref()
@@ -69,22 +70,23 @@ pub(crate) async fn complete(
     {
         return Err(ApiError::unknown_model(model));
     }
-    let reply = answerer.provider.reply(asked.conversation).await?;
+    let at_worst = |error: ApiError| error.while_unavailable(settings.unavailable_retry_after);
+    let reply = answerer.provider.reply(asked.conversation).await;
+    let reply = reply.map_err(|refused| at_worst(refused.into()))?;
     traces::record("turn", &reply.turn);
     if let Some(session) = &reply.session {
         traces::record("session", session);
     }
     let mut head = Head::of(&reply, model.as_deref());
     let events = reply.events.take_until(answerer.stop.cancelled_owned());
-    let said = said(events.boxed(), answerer.settings.reasoning);
+    let said = said(events.boxed(), settings.reasoning);
     let answered = if asked.stream {
-        let keep_alive = answerer.settings.keep_alive;
-        stream::respond(said, &mut head, asked.include_usage, keep_alive).await
+        stream::respond(said, &mut head, asked.include_usage, settings.keep_alive).await
     } else {
         let whole = gather(said, &mut head).await;
         whole.map(|answer| Json(answer).into_response())
     };
-    let mut response = answered.into_response();
+    let mut response = answered.map_err(at_worst).into_response();
     response.headers_mut().extend(head.headers());
     Ok(response)
 }

@@ -2,16 +2,14 @@
 
 use std::fmt::Write as _;
 
-use ccpool::provider::FunctionCall;
+use ccpool::provider::{FunctionCall, plain_call_id};
 use serde::Serialize;
 
 use super::answer::Identity;
 use super::error::ApiError;
 use super::said::{Ended, Finish, Said};
+use super::tool::written_arguments;
 use super::usage::Used;
-
-/// Passed over by every client.
-pub(super) const KEEP_ALIVE: &str = ": keep-alive\n\n";
 
 const DONE: &str = "data: [DONE]\n\n";
 
@@ -57,7 +55,7 @@ struct Delta<'a> {
 #[derive(Serialize)]
 struct CallDelta<'a> {
     index: usize,
-    id: &'a str,
+    id: String,
     #[serde(rename = "type")]
     call_type: &'static str,
     function: FunctionDelta<'a>,
@@ -85,6 +83,12 @@ impl Chunks {
             ..Delta::default()
         };
         self.delta(text, delta, None);
+    }
+
+    /// One that says nothing. Not a comment: there are clients whose patience only chunks renew. With a
+    /// choice, since most look at the first one unasked.
+    pub(super) fn keep_alive(&self, text: &mut String) {
+        self.delta(text, Delta::default(), None);
     }
 
     /// The ones that tell this. Whether it was the last.
@@ -139,11 +143,11 @@ impl Chunks {
     fn call(&self, text: &mut String, index: usize, call: &FunctionCall) {
         let call = CallDelta {
             index,
-            id: &call.id,
+            id: plain_call_id(&call.id),
             call_type: "function",
             function: FunctionDelta {
                 name: &call.name,
-                arguments: call.arguments.to_string(),
+                arguments: written_arguments(call),
             },
         };
         let delta = Delta {
@@ -246,7 +250,8 @@ mod tests {
             name: "get_weather".to_owned(),
             arguments,
         };
-        let calls = vec![call("c1", json!({"city": "Rome"})), call("c2", json!({}))];
+        let rome = json!({"city": "Rome"});
+        let calls = vec![call("toolu_01A", rome), call("toolu_02B", json!({}))];
         let said = [Said::Ended(Ended::Called(calls))];
         insta::assert_json_snapshot!(written(true, &said));
     }

@@ -2,13 +2,14 @@
 //!
 //! What they make of it, by their own sources:
 //! - The official clients try again after 408, 409, 429 and every 5xx, wait for `retry-after` if it
-//!   is no longer than a minute, and leave it when `x-should-retry` is `false`.
+//!   is no longer than two minutes, and leave it when `x-should-retry` is `false`.
 //! - LiteLLM takes any body with `invalid_request_error` in it for a bad request and any with
 //!   `rate limit` for a rate limit, before it looks at the status. So these words are in no other
 //!   error's type.
-//! - OpenClaw goes to the next model after 401, 404 for a model that "does not exist", 429, every
-//!   5xx, and whatever it does not know, such as 409; not after 400 and 422. It knows the codes
-//!   `rate_limited` and `overloaded`, and what breaks off in a stream by its type.
+//! - OpenClaw goes to the next model after 401 and 404 at once, after 429 and every 5xx when it has
+//!   asked several times, or at once if `retry-after` is longer than it would. It takes a 5xx with
+//!   `invalid_request_error` for a bad request, knows the codes `rate_limited` and `overloaded`, and
+//!   reads the words of what breaks off in a stream, which has no status.
 
 use std::time::Duration;
 
@@ -74,18 +75,13 @@ struct Details {
 }
 
 impl ApiError {
-    fn new(
-        status: StatusCode,
-        error_type: &'static str,
-        code: &str,
-        message: impl Into<String>,
-    ) -> Self {
+    fn new(status: StatusCode, code: &str, message: impl Into<String>) -> Self {
         Self(Box::new(Told {
             status,
             body: ErrorBody {
                 error: Details {
                     message: message.into(),
-                    error_type,
+                    error_type: type_of(status),
                     param: None,
                     code: Some(code.to_owned()),
                 },
@@ -107,13 +103,7 @@ impl ApiError {
         // OpenClaw knows such an error by these words, and goes on to the next model.
         let message =
             format!("the model {shown:?} does not exist; GET /v1/models lists those there are");
-        Self::new(
-            StatusCode::NOT_FOUND,
-            "invalid_request_error",
-            "model_not_found",
-            message,
-        )
-        .at("model")
+        Self::new(StatusCode::NOT_FOUND, "model_not_found", message).at("model")
     }
 
     /// A failure of this kind, under the status that belongs to it.
@@ -123,7 +113,7 @@ impl ApiError {
             status,
             StatusCode::SERVICE_UNAVAILABLE | StatusCode::TOO_MANY_REQUESTS
         );
-        let error = Self::new(status, type_of(kind), kind.as_str(), message);
+        let error = Self::new(status, kind.as_str(), message);
         error.after(waits.then_some(SOME_TIME))
     }
 
@@ -143,6 +133,16 @@ impl ApiError {
         let is_too_long = failed.kind == FailureKind::Timeout;
         error.0.is_final = failed.tool_effects || is_too_long;
         error
+    }
+
+    /// While nobody can answer: with this time to wait in place of what is guessed, where it is given.
+    pub(crate) fn while_unavailable(self, wait: Option<Duration>) -> Self {
+        let unavailable = FailureKind::Unavailable.as_str();
+        if self.0.body.error.code.as_deref() == Some(unavailable) {
+            self.after(wait)
+        } else {
+            self
+        }
     }
 
     /// With the time to wait, where one is known.
@@ -192,20 +192,14 @@ fn status_of(kind: FailureKind) -> StatusCode {
     }
 }
 
-fn type_of(kind: FailureKind) -> &'static str {
-    match kind {
-        FailureKind::Exhausted
-        | FailureKind::Unavailable
-        | FailureKind::Stalled
-        | FailureKind::ContainerLost
-        | FailureKind::Internal => "server_error",
-        FailureKind::Overloaded => "overloaded_error",
-        FailureKind::Timeout => "timeout_error",
-        FailureKind::Auth => "authentication_error",
-        FailureKind::RateLimited => "rate_limit_error",
-        FailureKind::InvalidRequest | FailureKind::MaxTurns | FailureKind::Interrupted => {
-            "invalid_request_error"
-        }
+/// Clients go by the type before they look at the status, so it says nothing else.
+fn type_of(status: StatusCode) -> &'static str {
+    match status {
+        StatusCode::UNAUTHORIZED => "authentication_error",
+        StatusCode::FORBIDDEN => "permission_error",
+        StatusCode::TOO_MANY_REQUESTS => "rate_limit_error",
+        status if status.is_server_error() => "server_error",
+        _ => "invalid_request_error",
     }
 }
 
@@ -229,9 +223,8 @@ impl From<Problem> for ApiError {
             UNAUTHORIZED => "invalid_api_key".to_owned(),
             word => word.replace('-', "_"),
         };
-        let error_type = type_of(problem.kind);
         let wait = problem.retry_after_ms.map(Duration::from_millis);
-        Self::new(problem.status, error_type, &code, message).after(wait)
+        Self::new(problem.status, &code, message).after(wait)
     }
 }
 
@@ -254,6 +247,8 @@ impl IntoResponse for ApiError {
 
 #[cfg(test)]
 mod tests {
+    use ccpool::{PoolError, SessionId};
+    use ccpool::store::StoreError;
     use ccpool_protocol::event::Timings;
     use serde_json::{Value, json};
 
@@ -386,6 +381,69 @@ mod tests {
         let problem = Problem::refused(StatusCode::NOT_FOUND, "unknown-route", "no route");
         let error = ApiError::from(problem);
         assert_eq!(error.body().error.code.as_deref(), Some("unknown_route"));
+    }
+
+    #[tokio::test]
+    async fn how_long_nobody_can_answer_can_be_configured() {
+        let wait = |kind: FailureKind, known: Option<u64>, configured: Option<u64>| {
+            let refused = Refused {
+                retry_after: known.map(Duration::from_secs),
+                ..Refused::new(kind, "why")
+            };
+            let error = ApiError::from(refused);
+            let error = error.while_unavailable(configured.map(Duration::from_secs));
+            async { seen(error).await["headers"]["retry-after"].clone() }
+        };
+        let unavailable = FailureKind::Unavailable;
+        assert_eq!(wait(unavailable, None, None).await, "5");
+        assert_eq!(wait(unavailable, Some(1), None).await, "1");
+        assert_eq!(wait(unavailable, Some(1), Some(121)).await, "121");
+        assert_eq!(wait(FailureKind::Exhausted, Some(2), Some(121)).await, "2");
+        let auth = wait(FailureKind::Auth, None, Some(121)).await;
+        assert_eq!(auth, Value::Null);
+    }
+
+    /// OpenClaw reads the words of what breaks off in a stream, LiteLLM all words.
+    #[test]
+    fn what_the_pool_says_is_not_taken_for_something_else() {
+        let unreachable = std::io::Error::other("connection refused").into();
+        let unreachable = StoreError::Unreachable {
+            source: unreachable,
+        };
+        let exhausted = PoolError::Exhausted {
+            message: "all 20 containers are in use".to_owned(),
+            retry_after: Duration::from_secs(2),
+        };
+        for error in [
+            exhausted,
+            PoolError::UnknownSession(SessionId::new("s1").unwrap()),
+            unreachable.into(),
+            StoreError::Emptied.into(),
+        ] {
+            let error = ApiError::from(Refused::from(error));
+            let body = serde_json::to_string(error.body()).unwrap().to_lowercase();
+            for words in [
+                "rate limit",
+                "rate_limit",
+                "usage limit",
+                "quota",
+                "overloaded",
+                "expired",
+                "unauthorized",
+                "forbidden",
+                "authentication",
+                "timeout",
+                "timed out",
+                "not found",
+                "does not exist",
+                "too large",
+                "too long",
+                "429",
+                "401",
+            ] {
+                assert!(!body.contains(words), "{words}: {body}");
+            }
+        }
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! `messages`: what the system said apart from what everybody else did.
 
+use ccpool::config::AsideFrame;
 use ccpool::provider::{Content, Conversation, Message};
 
 use super::content::{content, words};
@@ -7,8 +8,13 @@ use super::error::ApiError;
 use super::field::Field;
 use super::tool::calls;
 
-/// Puts `messages` into a conversation. All that the system and the developer say is joined.
-pub(super) fn tell(conversation: &mut Conversation, field: Field) -> Result<(), ApiError> {
+/// Puts `messages` into a conversation. All that the system and the developer say is joined. What
+/// stands in one of these frames is an aside, and not what the user says.
+pub(super) fn tell(
+    conversation: &mut Conversation,
+    field: Field,
+    asides: &[AsideFrame],
+) -> Result<(), ApiError> {
     let missing = field.refuse("is missing, and must be a list of messages");
     let mut system = Vec::new();
     for message in field.list()?.ok_or(missing)? {
@@ -17,7 +23,14 @@ pub(super) fn tell(conversation: &mut Conversation, field: Field) -> Result<(), 
         let said = message.take("content");
         match role.as_str() {
             "system" | "developer" => system.push(words(said, "\n\n")?),
-            "user" => conversation.messages.push(Message::User(content(said)?)),
+            "user" => {
+                let content = content(said)?;
+                conversation.messages.push(if is_aside(&content, asides) {
+                    Message::Aside(content)
+                } else {
+                    Message::User(content)
+                });
+            }
             "assistant" => {
                 let refused = message.take("refusal").text()?.unwrap_or_default();
                 let text = words(said, "")?;
@@ -51,9 +64,18 @@ pub(super) fn tell(conversation: &mut Conversation, field: Field) -> Result<(), 
     awaits_an_answer(conversation)
 }
 
+fn is_aside(content: &[Content], frames: &[AsideFrame]) -> bool {
+    let texts = content.iter().map(|part| match part {
+        Content::Text(text) => Some(text.as_str()),
+        Content::Image(_) => None,
+    });
+    let text: Option<String> = texts.collect();
+    text.is_some_and(|text| frames.iter().any(|frame| frame.holds(&text)))
+}
+
 fn awaits_an_answer(conversation: &Conversation) -> Result<(), ApiError> {
     let new = &conversation.messages[conversation.known()..];
-    if new.is_empty() {
+    if new.iter().all(|new| matches!(new, Message::Aside(_))) {
         let message = "messages must end with one of the user's, or with a function's result";
         return Err(ApiError::invalid("messages", message));
     }
@@ -62,7 +84,7 @@ fn awaits_an_answer(conversation: &Conversation) -> Result<(), ApiError> {
         Message::User(content) => says(content),
         // A function may have nothing to say; that it is done is news enough.
         Message::Tool { .. } => true,
-        Message::Assistant { .. } => false,
+        Message::Assistant { .. } | Message::Aside(_) => false,
     };
     if new.iter().any(says) {
         Ok(())
@@ -80,7 +102,11 @@ mod tests {
 
     fn told(messages: Value) -> Result<Conversation, String> {
         let mut conversation = Conversation::default();
-        match tell(&mut conversation, Field::body(messages)) {
+        let frame = AsideFrame {
+            begin: "<<<".to_owned(),
+            end: ">>>".to_owned(),
+        };
+        match tell(&mut conversation, Field::body(messages), &[frame]) {
             Ok(()) => Ok(conversation),
             Err(error) => Err(error.message().to_owned()),
         }
@@ -139,6 +165,32 @@ mod tests {
         assert_eq!(text(json!({"role": "assistant", "content": null})), "");
         let refused = json!({"role": "assistant", "content": null, "refusal": "no"});
         assert_eq!(text(refused), "no");
+    }
+
+    #[test]
+    fn what_stands_in_a_frame_is_an_aside() {
+        let user = |content: Value| json!({"role": "user", "content": content});
+        let text = |text: &str| json!({"type": "text", "text": text});
+        let is_aside = |content: Value| {
+            let conversation = told(json!([user(json!("hi")), user(content)])).unwrap();
+            matches!(conversation.messages[1], Message::Aside(_))
+        };
+        let image = json!({"type": "image_url", "image_url": {"url": "https://example.com/a"}});
+        assert!(is_aside(json!("<<<now>>>\n")));
+        assert!(is_aside(json!([text("<<<now>>>")])));
+        assert!(is_aside(json!([text("<<<no"), text("w>>>")])));
+        assert!(!is_aside(json!("<<<now>>> and?")));
+        assert!(!is_aside(json!([text("<<<now>>>"), image])));
+        assert!(!is_aside(json!([text("say"), text("<<<now>>>")])));
+        let assistant = json!({"role": "assistant", "content": "<<<now>>>"});
+        let conversation = told(json!([assistant, user(json!("hi"))])).unwrap();
+        assert_eq!(conversation.messages[0], Message::assistant("<<<now>>>"));
+        // It asks nothing, and stands in nobody's way.
+        let aside = user(json!("<<<now>>>"));
+        let error = told(json!([user(json!("hi")), assistant, aside])).unwrap_err();
+        assert!(error.contains("must end with one of the user's"), "{error}");
+        let result = json!({"role": "tool", "tool_call_id": "c1", "content": "x"});
+        assert!(told(json!([user(json!("hi")), assistant, result, aside])).is_ok());
     }
 
     #[test]

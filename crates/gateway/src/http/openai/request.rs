@@ -1,6 +1,7 @@
 //! The body of `POST /v1/chat/completions`, as a conversation and how its answer is wanted.
 
-use ccpool::provider::{Conversation, SystemMode};
+use ccpool::config::OpenAi;
+use ccpool::provider::Conversation;
 use http::HeaderMap;
 use serde_json::Value;
 
@@ -27,23 +28,25 @@ impl Asked {
     pub(super) fn read(
         headers: &HeaderMap,
         body: Value,
-        system_mode: SystemMode,
+        settings: &OpenAi,
     ) -> Result<Self, ApiError> {
         let mut body = Field::body(body).needed_object()?;
         let Sender {
             caller,
             agent,
             name,
+            shares_name,
         } = Sender::of(headers, &mut body)?;
         let mut conversation = Conversation {
             caller,
             agent,
             name,
-            system_mode,
+            shares_name,
+            system_mode: settings.system_prompt,
             ..Conversation::default()
         };
         options::refuse_what_would_mislead(&mut body)?;
-        message::tell(&mut conversation, body.take("messages"))?;
+        message::tell(&mut conversation, body.take("messages"), &settings.asides)?;
         options::tell(&mut conversation, &mut body)?;
         let stream = body.take("stream").flag()?.unwrap_or_default();
         let include_usage = match body.take("stream_options").object()? {
@@ -60,13 +63,18 @@ impl Asked {
 
 #[cfg(test)]
 mod tests {
-    use ccpool::provider::Message;
+    use ccpool::config::Config;
+    use ccpool::provider::{Message, SystemMode};
     use serde_json::json;
 
     use super::*;
 
     fn read(body: Value) -> Result<Asked, ApiError> {
-        Asked::read(&HeaderMap::new(), body, SystemMode::Replace)
+        let settings = OpenAi {
+            system_prompt: SystemMode::Replace,
+            ..Config::default().openai
+        };
+        Asked::read(&HeaderMap::new(), body, &settings)
     }
 
     #[test]

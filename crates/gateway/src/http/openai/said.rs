@@ -49,7 +49,8 @@ pub(super) enum Finish {
 }
 
 /// What is told of an answer, in its order. The last is [`Said::Ended`], and nothing comes after it.
-/// `thoughts`: whether what the model thinks is told.
+/// `thoughts`: whether what the model thinks before it speaks is told. What it thinks later is not:
+/// there are clients that take only what comes after a thought for the answer.
 pub(super) fn said(
     events: BoxStream<'static, ReplyEvent>,
     thoughts: bool,
@@ -120,7 +121,7 @@ impl Hearing {
     }
 
     fn think(&mut self, block: (String, u64), text: String) -> Option<Said> {
-        if !self.thoughts || text.is_empty() {
+        if !self.thoughts || text.is_empty() || !self.spoken.text().is_empty() {
             return None;
         }
         let last = self.thought.as_ref();
@@ -251,6 +252,31 @@ pub(super) mod tests {
             ]
         );
         assert_eq!(all(events(), false).await, [finish(Finish::Stop)]);
+    }
+
+    #[tokio::test]
+    async fn once_it_speaks_its_thoughts_are_its_own() {
+        let heard = all(
+            vec![
+                delta("thinking_delta", "m1", 0, "a"),
+                delta("text_delta", "m1", 1, "b"),
+                delta("thinking_delta", "m1", 2, "c"),
+                delta("thinking_delta", "m2", 0, "d"),
+                delta("text_delta", "m2", 1, "e"),
+                completed(None),
+            ],
+            true,
+        );
+        let (a, b, e) = ("a".to_owned(), "b".to_owned(), "\n\ne".to_owned());
+        assert_eq!(
+            heard.await,
+            [
+                Said::Thought(a),
+                Said::Text(b),
+                Said::Text(e),
+                finish(Finish::Stop)
+            ]
+        );
     }
 
     #[tokio::test]

@@ -11,6 +11,9 @@ use super::field::Fields;
 use crate::http::auth::bearer;
 
 const SESSION: HeaderName = HeaderName::from_static("x-session-id");
+const AFFINITY: HeaderName = HeaderName::from_static("x-session-affinity");
+/// Open WebUI asks for titles, tags and follow-ups of a chat under the chat's own name.
+const OPEN_WEBUI_CHAT: HeaderName = HeaderName::from_static("x-openwebui-chat-id");
 const AGENT: HeaderName = HeaderName::from_static("x-agent-id");
 
 /// Longer names are a mistake.
@@ -25,6 +28,8 @@ pub(super) struct Sender {
     pub(super) agent: AgentId,
     /// The sender's name for the conversation.
     pub(super) name: Option<String>,
+    /// The sender has other conversations of the same name.
+    pub(super) shares_name: bool,
 }
 
 impl Sender {
@@ -43,24 +48,29 @@ impl Sender {
         }
         let key = body.take("prompt_cache_key").text()?;
         names.push(("prompt_cache_key", key));
+        names.push(("X-Session-Affinity", header(headers, &AFFINITY)?));
+        const SHARED: &str = "X-OpenWebUI-Chat-Id";
+        names.push((SHARED, header(headers, &OPEN_WEBUI_CHAT)?));
         let is_named = |(place, name): (&'static str, Option<String>)| {
             let name = name.filter(|name| !name.is_empty())?;
             Some((place, name))
         };
-        let name = match names.into_iter().find_map(is_named) {
-            Some((place, name)) if name.len() > LONGEST_NAME => {
-                let message = format!("{place} is longer than {LONGEST_NAME} bytes");
-                return Err(ApiError::invalid(place, message));
-            }
-            Some((_, name)) => Some(name),
-            None => None,
-        };
+        let named = names.into_iter().find_map(is_named);
+        if let Some((place, name)) = &named
+            && name.len() > LONGEST_NAME
+        {
+            let message = format!("{place} is longer than {LONGEST_NAME} bytes");
+            return Err(ApiError::invalid(*place, message));
+        }
+        let shares_name = named.as_ref().is_some_and(|(place, _)| *place == SHARED);
+        let name = named.map(|(_, name)| name);
         let safety = body.take("safety_identifier").text()?;
         let user = body.take("user").text()?.or(safety);
         Ok(Self {
             caller: caller(bearer(headers), user.as_deref()),
             agent,
             name,
+            shares_name,
         })
     }
 }
@@ -118,8 +128,15 @@ mod tests {
         assert_eq!(name(&header, body.clone()).as_deref(), Some("h"));
         assert_eq!(name(&[], body).as_deref(), Some("m"));
         let key = json!({"metadata": {"session_id": ""}, "prompt_cache_key": "k"});
-        assert_eq!(name(&[], key).as_deref(), Some("k"));
+        assert_eq!(name(&[], key.clone()).as_deref(), Some("k"));
         assert_eq!(name(&[("x-session-id", "")], json!({})), None);
+        let others = [("x-session-affinity", "a"), ("x-openwebui-chat-id", "w")];
+        assert_eq!(name(&others, key).as_deref(), Some("k"));
+        assert_eq!(name(&others, json!({})).as_deref(), Some("a"));
+        assert_eq!(name(&others[1..], json!({})).as_deref(), Some("w"));
+        let shares = |headers: &[(&'static str, &str)]| of(headers, json!({})).unwrap().shares_name;
+        assert!(shares(&others[1..]));
+        assert!(!shares(&others) && !shares(&header) && !shares(&[]));
         assert!(of(&[], json!({"metadata": {"session_id": 7}})).is_err());
         let long = "x".repeat(LONGEST_NAME + 1);
         let said = of(&[], json!({"prompt_cache_key": long})).unwrap_err();

@@ -13,7 +13,7 @@ use http::{HeaderName, HeaderValue};
 use tokio::time::Instant;
 
 use super::answer::Identity;
-use super::chunk::{Chunks, KEEP_ALIVE};
+use super::chunk::Chunks;
 use super::error::ApiError;
 use super::head::Head;
 use super::said::{Ended, Said};
@@ -100,7 +100,7 @@ fn pieces(
                 }
             }
             Ok(None) => return None,
-            Err(_) => text.push_str(KEEP_ALIVE),
+            Err(_) => chunks.keep_alive(&mut text),
         }
         let rest = (!is_over).then_some(ready);
         Some((Ok(Bytes::from(text)), (rest, chunks)))
@@ -114,6 +114,7 @@ mod tests {
     use ccpool::{SessionId, TurnId};
     use ccpool_protocol::FailureKind;
     use ccpool_protocol::event::Usage;
+    use serde_json::{Value, json};
 
     use super::super::said::Finish;
     use super::*;
@@ -193,11 +194,27 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn silence_is_filled() {
         let text = text(vec![(40, words("a")), (20, ended())]).await.unwrap();
-        // One goes instead of the first silence: the head, with the chunk that begins.
-        assert_eq!(text.matches(KEEP_ALIVE).count(), 2, "{text}");
-        let begin = text.find("\"role\":\"assistant\"").unwrap();
-        assert!(begin < text.find(KEEP_ALIVE).unwrap());
-        assert!(text.ends_with("data: [DONE]\n\n"), "{text}");
+        let datas = text
+            .split_terminator("\n\n")
+            .map(|data| &data["data: ".len()..]);
+        let mut datas: Vec<&str> = datas.collect();
+        assert_eq!(datas.pop(), Some("[DONE]"));
+        let deltas = datas.into_iter().map(|data| {
+            let chunk: Value = serde_json::from_str(data).unwrap();
+            assert_eq!(chunk["choices"].as_array().unwrap().len(), 1);
+            chunk["choices"][0]["delta"].clone()
+        });
+        // The head goes instead of the first silence, with the chunk that begins. What keeps alive has
+        // no role: there are clients that put roles together.
+        let silent = json!({});
+        let expected = [
+            json!({"role": "assistant", "content": ""}),
+            silent.clone(),
+            json!({"content": "a"}),
+            silent.clone(),
+            silent,
+        ];
+        assert_eq!(deltas.collect::<Vec<_>>(), expected);
     }
 
     #[tokio::test(start_paused = true)]

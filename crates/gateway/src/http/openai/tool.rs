@@ -107,6 +107,15 @@ fn call(field: Field) -> Result<FunctionCall, ApiError> {
     })
 }
 
+/// A call's arguments as clients read them. One that has none has an empty object: clients take
+/// nothing for a call that broke off.
+pub(super) fn written_arguments(call: &FunctionCall) -> String {
+    match &call.arguments {
+        Value::Object(arguments) => Value::Object(arguments.clone()).to_string(),
+        _ => "{}".to_owned(),
+    }
+}
+
 /// Arguments are an object. What other models have written before may be none, and is kept as it is.
 fn arguments_of(text: &str) -> Value {
     if text.trim().is_empty() {
@@ -184,6 +193,21 @@ mod tests {
         let without = |value: Value| said(choice(Field::body(value), &[]));
         assert_eq!(without(json!("auto")), Ok(ToolChoice::Auto));
         assert!(without(json!("required")).is_err());
+    }
+
+    #[test]
+    fn arguments_are_never_empty() {
+        let written = |arguments: Value| {
+            written_arguments(&FunctionCall {
+                id: "c1".to_owned(),
+                name: "f".to_owned(),
+                arguments,
+            })
+        };
+        assert_eq!(written(json!({"a": [1.0]})), r#"{"a":[1.0]}"#);
+        for none in [json!({}), Value::Null, json!("")] {
+            assert_eq!(written(none), "{}");
+        }
     }
 
     #[test]

@@ -50,6 +50,54 @@ fn whitespace_around_a_text_and_the_order_of_keys_do_not_count() {
     assert_eq!(called(one), called(other));
 }
 
+/// What `JSON.stringify(JSON.parse(…))` makes of arguments.
+#[test]
+fn numbers_are_those_of_javascript() {
+    for (sent, back) in [
+        ("1.0", "1"),
+        ("1e3", "1000"),
+        ("-0", "0"),
+        ("0.10", "0.1"),
+        ("1e21", "1e+21"),
+        ("9007199254740993", "9007199254740992"),
+        ("-12345678901234567890", "-12345678901234567000"),
+        ("1e300", "1e+300"),
+    ] {
+        let number = |text: &str| serde_json::from_str::<Value>(text).unwrap();
+        let of = |text: &str| called(vec![call("1", "f", json!({"n": number(text)}))]);
+        assert_eq!(of(sent), of(back), "{sent}");
+        assert_ne!(of(sent), of("7"), "{sent}");
+    }
+}
+
+#[test]
+fn ids_of_calls_are_compared_as_clients_leave_them() {
+    let result = |call: &str| Message::Tool {
+        call: call.to_owned(),
+        content: Vec::new(),
+    };
+    let called = |id: &str| called(vec![call(id, "f", json!({}))]);
+    assert_eq!(called("toolu_01Ab"), called("toolu01Ab"));
+    assert_eq!(said(result("toolu_01Ab")), said(result("toolu01Ab")));
+    assert_ne!(called("toolu_01Ab"), called("toolu01Ac"));
+    assert_ne!(said(result("toolu_01Ab")), said(result("toolu01Ac")));
+}
+
+#[test]
+fn asides_are_no_part_of_it() {
+    let aside = |text: &str| Message::Aside(vec![Content::Text(text.to_owned())]);
+    let (user, model) = (Message::user("hi"), Message::assistant("hello"));
+    let with = [
+        aside("a"),
+        user.clone(),
+        aside("b"),
+        model.clone(),
+        aside("c"),
+    ];
+    assert_eq!(Fingerprint::of(&with), Fingerprint::of(&[user, model]));
+    assert_eq!(Fingerprint::of(&[aside("a")]), Fingerprint::of(&[]));
+}
+
 #[test]
 fn everything_else_counts() {
     let image = |data: &str| {
@@ -180,7 +228,8 @@ fn messages() -> impl Strategy<Value = Vec<Message>> {
     let tool =
         ("[ab]{0,2}", contents()).prop_map(|(call, content)| Message::Tool { call, content });
     let user = contents().prop_map(Message::User);
-    proptest::collection::vec(prop_oneof![user, assistant, tool], 0..4)
+    let aside = contents().prop_map(Message::Aside);
+    proptest::collection::vec(prop_oneof![user, assistant, tool, aside], 0..4)
 }
 
 /// What may not differ, in words that are compared as they are.
@@ -193,13 +242,15 @@ fn plain(messages: &[Message]) -> Vec<String> {
         });
         parts.collect::<Vec<_>>()
     };
-    let plain = messages.iter().map(|message| match message {
+    let said = messages.iter().filter(|m| !matches!(m, Message::Aside(_)));
+    let plain = said.map(|message| match message {
         Message::User(parts) => format!("user {:?}", content(parts)),
         Message::Assistant { text, calls } => format!("assistant {:?} {calls:?}", text.trim()),
         Message::Tool {
             call,
             content: parts,
         } => format!("tool {call:?} {:?}", content(parts)),
+        Message::Aside(_) => unreachable!("they are left out"),
     });
     plain.collect()
 }

@@ -89,6 +89,46 @@ fn results_that_came_last_are_gone_on_from() {
     assert_eq!(texts[1], GO_ON);
 }
 
+fn aside(words: &str) -> Message {
+    Message::Aside(vec![Content::Text(words.to_owned())])
+}
+
+#[test]
+fn of_asides_only_the_newest_is_told() {
+    let asked = conversation(vec![
+        aside("first aside"),
+        Message::user("x"),
+        Message::assistant("y"),
+        aside("second aside"),
+        Message::user("z"),
+        aside("third aside"),
+    ]);
+    let blocks = whole(&asked);
+    let texts_ = texts(&blocks);
+    assert_eq!(texts_[1..], ["third aside", "z"]);
+    assert!(!texts_[0].contains("aside"), "{texts_:?}");
+    assert!(!texts_[0].contains("left out"), "{texts_:?}");
+    let only_new = prompt(&asked.messages[3..], &ToolChoice::Auto);
+    assert_eq!(texts(&only_new), ["third aside", "z"]);
+}
+
+#[test]
+fn an_aside_after_results_is_no_prompt() {
+    let asked = conversation(vec![
+        Message::user("x"),
+        Message::assistant("y"),
+        Message::Tool {
+            call: "c".to_owned(),
+            content: vec![Content::Text("z".to_owned())],
+        },
+        aside("an aside"),
+    ]);
+    let blocks = whole(&asked);
+    let texts = texts(&blocks);
+    assert_eq!(texts[1..], ["an aside", GO_ON]);
+    assert!(texts[0].contains("result of c]\nz\n"), "{texts:?}");
+}
+
 #[test]
 fn what_must_be_called_is_said_last() {
     let mut asked = conversation(vec![Message::user("x")]);

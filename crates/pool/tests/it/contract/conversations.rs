@@ -75,6 +75,7 @@ macro_rules! on_both {
 }
 on_both!(
     what_is_written_down_is_taken_once,
+    who_only_looks_leaves_it_there,
     names_and_fingerprints_do_not_meet,
     who_writes_over_a_record_is_given_it,
     a_record_can_be_left_as_it_is,
@@ -106,6 +107,16 @@ async fn what_is_written_down_is_taken_once(subject: &impl Subject) {
     let taken = take(subject, &said("a")).await;
     assert_eq!(taken.as_deref(), Some("{\"x\":\"é\"}"));
     assert_eq!(take(subject, &said("a")).await, None);
+}
+
+async fn who_only_looks_leaves_it_there(subject: &impl Subject) {
+    let look = async || subject.all().look(&named("a")).await.unwrap();
+    assert_eq!(look().await, None);
+    rest(subject, &named("a"), "1").await;
+    assert_eq!(look().await.as_deref(), Some("1"));
+    assert_eq!(look().await.as_deref(), Some("1"));
+    assert_eq!(take(subject, &named("a")).await.as_deref(), Some("1"));
+    assert_eq!(look().await, None);
 }
 
 async fn names_and_fingerprints_do_not_meet(subject: &impl Subject) {

@@ -21,28 +21,28 @@ fn function(name: &str) -> FunctionTool {
     }
 }
 
-fn weather(caller: &str) -> Talk {
+pub(super) fn weather(caller: &str) -> Talk {
     let mut talk = Talk::of(caller);
     talk.0.tools = vec![function("weather"), function("time")];
     talk
 }
 
-fn tool(name: &str, city: &str) -> Value {
+pub(super) fn tool(name: &str, city: &str) -> Value {
     json!({"name": format!("mcp__client__{name}"), "input": {"city": city}})
 }
 
-fn scene(replies: &Value) -> String {
+pub(super) fn scene(replies: &Value) -> String {
     format!("[[do: {replies}]]")
 }
 
-fn calls(told: &Told) -> Vec<FunctionCall> {
+pub(super) fn calls(told: &Told) -> Vec<FunctionCall> {
     match &told.ending {
         Event::FunctionCalls { calls, .. } => calls.clone(),
         other => panic!("{other:?}"),
     }
 }
 
-fn result(call: &FunctionCall, text: &str) -> Message {
+pub(super) fn result(call: &FunctionCall, text: &str) -> Message {
     Message::Tool {
         call: call.id.clone(),
         content: vec![Content::Text(text.to_owned())],
@@ -50,7 +50,7 @@ fn result(call: &FunctionCall, text: &str) -> Message {
 }
 
 /// What the model got as results, in the newest request.
-fn results(stage: &Stage) -> Vec<(String, bool)> {
+pub(super) fn results(stage: &Stage) -> Vec<(String, bool)> {
     let requests = stage.model.requests();
     let newest = requests.iter().rfind(|request| request.stream).unwrap();
     let body = newest.body().unwrap();
@@ -242,6 +242,7 @@ async fn who_never_comes_back_is_not_waited_for_for_ever() {
     })
     .await;
     assert_eq!(failed.kind, FailureKind::Timeout);
+    stage.ended(&first.session).await;
     talk.0
         .messages
         .push(result(&calls(&first)[0], "hailstones"));

@@ -147,3 +147,59 @@ async fn a_name_that_no_session_can_have_still_names_the_conversation() {
     assert!(first.session.as_str().starts_with("s-"), "{first:?}");
     stage.stop().await;
 }
+
+/// As Open WebUI, which asks for titles under the name of their chat.
+#[tokio::test]
+async fn a_shared_name_is_kept_by_the_history_that_has_it() {
+    let stage = Stage::new().await;
+    let shared = |name: &str| {
+        let mut talk = Talk::named("a", name);
+        talk.0.shares_name = true;
+        talk
+    };
+    let (mut chat, mut title) = (shared("chat"), shared("chat"));
+    let first = stage.say(&mut chat, "My favourite colour is teal.").await;
+    assert_eq!(first.session, id("chat"));
+    let other = stage.say(&mut title, "Name this chat.").await;
+    assert_ne!(other.session, first.session);
+    assert!(other.session.as_str().starts_with("s-"), "{other:?}");
+    // Both go on, each by its own history; the chat with another system prompt too.
+    chat.0.system = Some("It is Tuesday.".to_owned());
+    let second = stage.say(&mut chat, "Which one?").await;
+    assert_eq!(second.session, first.session);
+    assert_eq!(count(&stage.asked("Which one?"), FRAME), 0);
+    let again = stage.say(&mut title, "Shorter.").await;
+    assert_eq!(again.session, other.session);
+    // A history that was changed is another conversation, and the first one stays.
+    let mut edited = chat.clone();
+    edited.0.messages[0] = Message::user("My favourite colour is ochre.");
+    let third = stage.say(&mut edited, "Really?").await;
+    assert!(third.session.as_str().starts_with("s-"), "{third:?}");
+    assert_eq!(stage.say(&mut chat, "On.").await.session, first.session);
+    assert_eq!(stage.say(&mut edited, "Yes?").await.session, third.session);
+    // When its session has ended, the name is free again.
+    stage.pool.end(&first.session).await.unwrap();
+    stage.ended(&first.session).await;
+    assert_eq!(stage.say(&mut chat, "Still?").await.session, id("chat"));
+    stage.stop().await;
+}
+
+#[tokio::test]
+async fn whoever_asks_while_a_shared_name_answers_gets_another_session() {
+    let stage = Stage::new().await;
+    let mut chat = Talk::named("a", "chat");
+    chat.0.shares_name = true;
+    let mut title = chat.clone();
+    chat.0.messages.push(Message::user("[[script:hang]] chat"));
+    let reply = stage.reply(&chat).await.unwrap();
+    assert_eq!(reply.session, Some(id("chat")));
+    let other = stage.say(&mut title, "Name this chat.").await;
+    assert_ne!(other.session, id("chat"));
+    // Whoever leaves leaves no session behind.
+    drop(reply);
+    stage.ended(&id("chat")).await;
+    chat.0.messages.pop();
+    let again = stage.say(&mut chat, "hello").await;
+    assert_eq!(again.session, id("chat"));
+    stage.stop().await;
+}
