@@ -14,7 +14,10 @@ use futures::StreamExt;
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let dir = std::env::temp_dir().join(format!("chat-bot-{}", std::process::id()));
     let redis = EmbeddedRedis::start(&dir).await?;
-    let pool = Pool::start(PoolParts::processes(Config::processes(dir), &redis)?).await?;
+    let mut config = Config::processes(dir);
+    config.pool.min_warm = 1;
+    let pool = Pool::start(PoolParts::processes(config, &redis)?).await?;
+    pool.wait_warm(1, Duration::from_secs(60)).await?;
     let bot = PoolProvider::new(pool.clone());
 
     // The bot keeps its conversations itself and tells them whole. What the session that answered

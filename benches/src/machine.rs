@@ -27,7 +27,6 @@ impl Machine {
             .lines()
             .find_map(|line| line.strip_prefix("model name")?.split_once(": "))
             .map(|(_, name)| name.trim().to_owned());
-        let load = read("/proc/loadavg");
         Ok(Self {
             cores: std::thread::available_parallelism()?.get(),
             processor: processor.unwrap_or_else(|| "unknown".to_owned()),
@@ -35,13 +34,16 @@ impl Machine {
             docker: docker::run(&["version", "--format", "{{.Server.Version}}"]).await?,
             redis: String::new(),
             claude: String::new(),
-            load: load
-                .split(' ')
-                .next()
-                .and_then(|one| one.parse().ok())
-                .unwrap_or(0.0),
+            load: load(),
         })
     }
+}
+
+/// The load of one minute.
+pub(crate) fn load() -> f64 {
+    let told = fs::read_to_string("/proc/loadavg").unwrap_or_default();
+    let one = told.split(' ').next().and_then(|one| one.parse().ok());
+    one.unwrap_or(0.0)
 }
 
 /// What the wrapper in this container occupies, in bytes (VmRSS). None where the engine is not on

@@ -1,5 +1,6 @@
 //! The whole-system benchmark: how long from a prompt to the first words of its answer, by ccpool
-//! and by every other way of asking the same Claude Code; and what the stream behind it carries.
+//! and by every other way of asking the same Claude Code; what the stream behind it carries; and what the OpenAI
+//! API and the fallback chain cost.
 //!
 //! `cargo xtask bench` gets the parts, builds them and starts this with their paths. Everything is
 //! real but the model, which answers at once. docs/performance.md says what the figures mean.
@@ -12,6 +13,7 @@ mod machine;
 mod model;
 mod one_shot;
 mod pool;
+mod provider;
 mod quiet;
 mod recipe;
 mod redis_hop;
@@ -33,6 +35,7 @@ use serde_json::json;
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::pool::Pooled;
+use crate::provider::Provided;
 use crate::rounds::{Measured, Plan};
 use crate::site::Site;
 use crate::stream::{Extent, Streamed};
@@ -97,6 +100,8 @@ enum Part {
     Pool,
     /// Calls of the gateway's tools.
     Tools,
+    /// The OpenAI API beside the gateway's own routes, many answers at once, and fallback.
+    Provider,
 }
 
 impl Arguments {
@@ -128,6 +133,13 @@ impl Arguments {
         match self.quick {
             true => pool::Extent::quick(),
             false => pool::Extent::usual(),
+        }
+    }
+
+    fn provider_extent(&self) -> provider::Extent {
+        match self.quick {
+            true => provider::Extent::quick(),
+            false => provider::Extent::usual(),
         }
     }
 
@@ -177,7 +189,13 @@ async fn run(arguments: &Arguments) -> Result<()> {
         Err(error) => Err(site.with_logs(&error)),
     };
     let left = site.clear().await;
-    let (turns, streamed, pooled, called) = measured?;
+    let All {
+        turns,
+        streamed,
+        pooled,
+        called,
+        provided,
+    } = measured?;
     left?;
     if let (Some(file), Some(pooled)) = (&arguments.plot, &pooled) {
         let drawn = std::fs::write(file, pool::svg(&pooled.crowd));
@@ -198,6 +216,9 @@ async fn run(arguments: &Arguments) -> Result<()> {
         if let Some(called) = &called {
             object["tools"] = called.to_json();
         }
+        if let Some(provided) = &provided {
+            object["provider"] = provided.to_json();
+        }
         println!("{object}");
     } else {
         report.into_iter().for_each(|report| print!("{report}"));
@@ -206,19 +227,21 @@ async fn run(arguments: &Arguments) -> Result<()> {
             .for_each(|streamed| print!("{streamed}"));
         pooled.iter().for_each(|pooled| print!("{pooled}"));
         called.iter().for_each(|called| print!("{called}"));
+        provided.iter().for_each(|provided| print!("{provided}"));
     }
     Ok(())
 }
 
-async fn measure(
-    arguments: &Arguments,
-    site: &mut Site,
-) -> Result<(
-    Option<Measured>,
-    Option<Streamed>,
-    Option<Pooled>,
-    Option<Called>,
-)> {
+/// What was measured.
+struct All {
+    turns: Option<Measured>,
+    streamed: Option<Streamed>,
+    pooled: Option<Pooled>,
+    called: Option<Called>,
+    provided: Option<Provided>,
+}
+
+async fn measure(arguments: &Arguments, site: &mut Site) -> Result<All> {
     let pooled = match arguments.wants(Part::Pool) {
         true => Some(pool::measure(arguments, arguments.pool_extent(), site).await?),
         false => None,
@@ -236,5 +259,15 @@ async fn measure(
         true => Some(tools::measure(arguments, calls, site).await?),
         false => None,
     };
-    Ok((turns, streamed, pooled, called))
+    let provided = match arguments.wants(Part::Provider) {
+        true => Some(provider::measure(arguments, arguments.provider_extent(), site).await?),
+        false => None,
+    };
+    Ok(All {
+        turns,
+        streamed,
+        pooled,
+        called,
+        provided,
+    })
 }

@@ -1,6 +1,7 @@
 //! Stands in for `claude` where the stream behind it is measured: it speaks just enough of its
-//! protocol to become warm, and answers a prompt `count=N pace=P` with N text deltas, P of them a
-//! second, or as fast as they are taken when P is 0.
+//! protocol to become warm, and answers a prompt `count=N pace=P mark=M` with N text deltas, P of them a
+//! second, or as fast as they are taken when P is 0. Each is a numbered word that begins with M, `w`
+//! unless it is given.
 //!
 //! The real CLI cannot print fast enough to show what the rest of the way can carry. Each delta's text
 //! begins with the time at which it was printed, in µs since the Unix epoch.
@@ -29,7 +30,10 @@ async fn main() -> Result<()> {
                     words.find_map(|word| word.strip_prefix(name)?.parse::<u64>().ok())
                 };
                 let count = number("count=").context("the prompt says no count=")?;
-                turn(&line["uuid"], count, number("pace=").unwrap_or(0))?;
+                let mut words = prompt.split_whitespace();
+                let mark = words.find_map(|word| word.strip_prefix("mark="));
+                let mark = mark.unwrap_or("w");
+                turn(&line["uuid"], count, number("pace=").unwrap_or(0), mark)?;
             }
             _ => {}
         }
@@ -84,7 +88,7 @@ fn answer(request_id: &Value) -> Result<()> {
         {"subtype": "success", "request_id": request_id, "response": {}}}))
 }
 
-fn turn(prompt: &Value, count: u64, pace: u64) -> Result<()> {
+fn turn(prompt: &Value, count: u64, pace: u64, mark: &str) -> Result<()> {
     let event =
         |event: Value| json!({"type": "stream_event", "event": event, "session_id": SESSION});
     print(
@@ -98,7 +102,7 @@ fn turn(prompt: &Value, count: u64, pace: u64) -> Result<()> {
     print(&event(
         json!({"type": "content_block_start", "index": 0, "content_block": {"type": "text", "text": ""}}),
     ))?;
-    deltas(count, pace)?;
+    deltas(count, pace, mark)?;
     print(&event(json!({"type": "content_block_stop", "index": 0})))?;
     print(&event(json!({"type": "message_stop"})))?;
     print(
@@ -109,7 +113,7 @@ fn turn(prompt: &Value, count: u64, pace: u64) -> Result<()> {
 }
 
 #[expect(clippy::disallowed_methods, reason = "the pace is what was asked for")]
-fn deltas(count: u64, pace: u64) -> Result<()> {
+fn deltas(count: u64, pace: u64, mark: &str) -> Result<()> {
     let mut out = std::io::stdout().lock();
     let mut waiting = Vec::with_capacity(WRITE + 1024);
     let began = std::time::Instant::now();
@@ -123,7 +127,7 @@ fn deltas(count: u64, pace: u64) -> Result<()> {
         writeln!(
             waiting,
             "{{\"type\":\"stream_event\",\"event\":{{\"type\":\"content_block_delta\",\"index\":0,\
-             \"delta\":{{\"type\":\"text_delta\",\"text\":\"{now} w{number:07} \"}}}},\
+             \"delta\":{{\"type\":\"text_delta\",\"text\":\"{now} {mark}{number:07} \"}}}},\
              \"session_id\":\"{SESSION}\",\"parent_tool_use_id\":null,\
              \"uuid\":\"8d4f4a52-0000-4000-8000-{number:012}\",\"api_message_id\":\"msg_1\"}}"
         )?;

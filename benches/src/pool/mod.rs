@@ -1,13 +1,11 @@
 //! What the pool itself costs: claims beside a bare Redis script, how many a second, what thousands of
-//! sessions cost a gateway, how soon a spare is replaced, how soon claims fail without Redis, and how soon
-//! another provider answers then.
+//! sessions cost a gateway, how soon a spare is replaced, and how soon claims fail without Redis.
 
 mod crowd;
-mod decision;
 mod hall;
 mod looks;
 mod outage;
-mod paper;
+pub(crate) mod paper;
 mod plot;
 mod rate;
 mod refill;
@@ -21,13 +19,12 @@ use anyhow::{Context, Result};
 
 pub(crate) use hall::{ROLE, serve};
 pub(crate) use plot::svg;
+pub(crate) use server::Server;
 
 use self::crowd::Crowd;
-use self::decision::Decision;
 use self::outage::Outage;
 use self::refill::Refill;
 use self::script::Scripts;
-use self::server::Server;
 use self::whole::Whole;
 use crate::Arguments;
 use crate::quiet::quiet;
@@ -100,7 +97,6 @@ pub(crate) struct Pooled {
     pub(crate) rate: Samples,
     pub(crate) crowd: Crowd,
     pub(crate) outage: Outage,
-    pub(crate) decision: Decision,
     pub(crate) refill: Refill,
 }
 
@@ -145,9 +141,6 @@ pub(crate) async fn measure(
     begin("claims without Redis".to_owned());
     let outage = outage::measure(arguments, extent.outages, site, &data);
     let outage = outage.await.context("claims without Redis")?;
-    begin("fallback".to_owned());
-    let decision = decision::measure(arguments, extent.outages, site, &data);
-    let decision = decision.await.context("fallback")?;
     begin(format!("{} refills beside docker run", extent.refills));
     let refill = refill::measure(arguments, extent.refills, site);
     let refill = refill.await.context("refill")?;
@@ -159,7 +152,6 @@ pub(crate) async fn measure(
         rate,
         crowd,
         outage,
-        decision,
         refill,
     })
 }

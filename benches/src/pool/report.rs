@@ -23,8 +23,6 @@ const EACH: f64 = 30_000.0;
 const FLAT: f64 = 1.5;
 /// Until a claim fails without Redis, in ms.
 const OUTAGE_MS: f64 = 100.0;
-/// Until another provider answers, in ms.
-const DECISION_MS: f64 = 200.0;
 
 fn p50(samples: &Samples) -> f64 {
     samples.median().unwrap_or(f64::NAN)
@@ -65,7 +63,7 @@ impl Pooled {
     }
 
     /// What was aimed at, and whether it was met.
-    fn goals(&self) -> [(String, bool); 10] {
+    fn goals(&self) -> [(String, bool); 9] {
         let sessions = self.crowd.steps.last().map_or(0, |step| step.sessions);
         [
             (
@@ -104,11 +102,6 @@ impl Pooled {
                 format!("without Redis a claim fails within {OUTAGE_MS} ms"),
                 most(&self.outage.killed) <= OUTAGE_MS,
             ),
-            (
-                format!("without Redis or Docker another provider answers within {DECISION_MS} ms"),
-                most(&self.decision.without_redis).max(most(&self.decision.without_runtime))
-                    <= DECISION_MS,
-            ),
         ]
     }
 
@@ -143,9 +136,6 @@ impl Pooled {
             "withoutRedisMs": {"killed": top(&self.outage.killed),
                 "frozenFirst": p50(&self.outage.frozen_first), "frozen": top(&self.outage.frozen),
                 "claims": self.extent.outages},
-            "fallbackMs": {"withoutRedis": top(&self.decision.without_redis),
-                "withoutRuntime": top(&self.decision.without_runtime),
-                "decisions": self.extent.outages},
             "goals": self.goals().map(|(goal, met)| json!({"goal": goal, "met": met})),
         })
     }
@@ -179,14 +169,6 @@ impl fmt::Display for Pooled {
             &self.outage.frozen_first,
         )?;
         row("claim fails, Redis frozen, later ones", &self.outage.frozen)?;
-        row(
-            "another provider answers, Redis killed",
-            &self.decision.without_redis,
-        )?;
-        row(
-            "another provider answers, Docker away, none warm",
-            &self.decision.without_runtime,
-        )?;
         writeln!(
             f,
             "  {:.0} claims a second by {} claimers over {GATEWAYS} gateways (median of {} runs of {})",
@@ -231,7 +213,6 @@ mod tests {
     use super::*;
     use crate::pool::Extent;
     use crate::pool::crowd::Crowd;
-    use crate::pool::decision::Decision;
     use crate::pool::outage::Outage;
     use crate::pool::refill::Refill;
     use crate::pool::script::Scripts;
@@ -275,10 +256,6 @@ mod tests {
                 frozen_first: samples(1000.0),
                 frozen: samples(0.1),
             },
-            decision: Decision {
-                without_redis: samples(1.0),
-                without_runtime: samples(5.0),
-            },
             refill: Refill {
                 floor: samples(1000.0),
                 pause: samples(100.0),
@@ -296,7 +273,6 @@ mod tests {
             [
                 "claimMs",
                 "claimsPerSecond",
-                "fallbackMs",
                 "goals",
                 "refillMs",
                 "scriptMs",

@@ -11,7 +11,7 @@ mod report;
 use anyhow::{Context, Result};
 
 pub(crate) use memory::resident;
-pub(crate) use pool::StreamPool;
+pub(crate) use pool::{Running, StreamPool, serve};
 pub(crate) use reader::now_us;
 
 use crate::Arguments;

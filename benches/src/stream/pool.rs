@@ -38,7 +38,7 @@ impl StreamPool {
     /// Its buffers keep [`KEEP`] envelopes, so that a reader may be behind for a moment.
     pub(crate) async fn start(arguments: &Arguments, site: &mut Site) -> Result<Self> {
         let chatter = arguments.ccpool.with_file_name("chatter");
-        let extra = json!({"outputBuffer": KEEP});
+        let extra = json!({"redis": {"outputBuffer": KEEP}});
         let running = serve(arguments, "stream", &chatter, None, extra, site).await?;
         let claim = running
             .client
@@ -185,12 +185,13 @@ pub(crate) struct Running {
 }
 
 /// Starts `ccpool serve` on the process runtime with this `claude`, and waits until it is ready.
+/// `more` goes on top of the configuration.
 pub(crate) async fn serve(
     arguments: &Arguments,
     name: &str,
     claude: &Path,
     model: Option<&str>,
-    redis: Value,
+    more: Value,
     site: &mut Site,
 ) -> Result<Running> {
     let data = site.folder(name)?;
@@ -204,8 +205,10 @@ pub(crate) async fn serve(
         "tools": {"callsPerSecond": 100_000},
         "dataDir": data,
     });
-    if let (Some(all), Some(more)) = (text["redis"].as_object_mut(), redis.as_object()) {
-        all.extend(more.clone());
+    for (section, more) in more.as_object().into_iter().flatten() {
+        for (option, value) in more.as_object().into_iter().flatten() {
+            text[section][option] = value.clone();
+        }
     }
     // JSON is YAML.
     std::fs::write(&configuration, text.to_string())?;

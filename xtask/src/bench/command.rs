@@ -24,9 +24,9 @@ pub(crate) struct BenchArguments {
     #[arg(long, value_name = "COUNT")]
     rounds: Option<usize>,
     /// Measure only this: `turns` (prompts to first words), `stream` (what the stream carries, and
-    /// interrupts), `pool` (claims, refill, thousands of sessions, and claims without Redis), or `tools`
-    /// (calls of the gateway's tools).
-    #[arg(long, value_name = "PART", value_parser = ["turns", "stream", "pool", "tools"])]
+    /// interrupts), `pool` (claims, refill, thousands of sessions, and claims without Redis), `tools`
+    /// (calls of the gateway's tools), or `provider` (the OpenAI API, many answers at once, fallback).
+    #[arg(long, value_name = "PART", value_parser = ["turns", "stream", "pool", "tools", "provider"])]
     only: Option<String>,
     /// Draw what thousands of sessions cost into this file, as SVG.
     #[arg(long, value_name = "FILE")]

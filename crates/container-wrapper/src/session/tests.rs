@@ -178,7 +178,7 @@ impl Play {
 #[test]
 fn a_prompt_can_bring_another_model() {
     let mut stage = Play::new();
-    stage.push(json!({"turn": "t1", "text": "first", "model": "haiku"}));
+    stage.push(json!({"turn": "t1", "text": "first", "model": "opus"}));
     stage.begin();
     stage.finish();
     stage.push(json!({"turn": "t2", "text": "second", "model": "sonnet"}));
@@ -196,7 +196,7 @@ fn a_prompt_can_bring_another_model() {
     // The first one goes with the rest of what a session needs, once.
     let expected = [
         Value::Null,
-        json!("haiku"),
+        json!("opus"),
         json!("first"),
         json!("sonnet"),
         json!("second"),

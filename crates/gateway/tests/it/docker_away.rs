@@ -14,13 +14,13 @@ use crate::parts::eventually;
 const ENGINE: &str = "/var/run/docker.sock";
 
 /// A way to the Engine that can be closed.
-struct Door {
+pub(crate) struct Door {
     path: PathBuf,
     open: JoinSet<()>,
 }
 
 impl Door {
-    fn new(dir: &Path) -> Self {
+    pub(crate) fn new(dir: &Path) -> Self {
         let mut door = Self {
             path: dir.join("engine.sock"),
             open: JoinSet::new(),
@@ -29,7 +29,12 @@ impl Door {
         door
     }
 
-    fn open(&mut self) {
+    /// As `docker.host`.
+    pub(crate) fn host(&self) -> String {
+        format!("unix://{}", self.path.display())
+    }
+
+    pub(crate) fn open(&mut self) {
         let listener = UnixListener::bind(&self.path).expect("a socket can be made");
         self.open.spawn(async move {
             let mut calls = JoinSet::new();
@@ -44,7 +49,7 @@ impl Door {
     }
 
     /// Cuts everything that goes through it.
-    async fn close(&mut self) {
+    pub(crate) async fn close(&mut self) {
         self.open.shutdown().await;
         std::fs::remove_file(&self.path).expect("the socket can go");
     }
@@ -56,7 +61,7 @@ async fn warm_containers_serve_while_the_engine_is_away() {
     let dir = tempfile::tempdir().expect("a folder");
     let mut door = Door::new(dir.path());
     let mut setup = network.setup(&json!({"minWarm": 2, "maxTotal": 4}));
-    setup.config["docker"]["host"] = json!(format!("unix://{}", door.path.display()));
+    setup.config["docker"]["host"] = json!(door.host());
     setup.config["timeouts"] = json!({"healthIntervalMs": 500});
     let gateway = Gateway::start(setup).await;
     gateway.wait_warm(2).await;

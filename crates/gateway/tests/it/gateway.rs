@@ -7,7 +7,7 @@ use std::process::Stdio;
 use std::sync::Arc;
 use std::time::Duration;
 
-use ccpool_scripted_model::ScriptedModel;
+use ccpool_scripted_model::{ScriptFile, ScriptedModel};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use redis::AsyncCommands;
@@ -28,6 +28,8 @@ pub(crate) struct Setup {
     pub(crate) config: Value,
     /// Where the scripted model listens; it must be reachable from containers.
     pub(crate) model: SocketAddr,
+    /// What the model says.
+    pub(crate) script: ScriptFile,
     /// Environment and arguments of the gateway beyond those that every one gets.
     pub(crate) more: More,
 }
@@ -44,6 +46,7 @@ impl Default for Setup {
         Self {
             config: json!({"runtime": "process", "pool": {"minWarm": 1, "maxTotal": 4}}),
             model: "127.0.0.1:0".parse().expect("an address"),
+            script: ScriptFile::builtin(),
             more: More::default(),
         }
     }
@@ -133,7 +136,7 @@ impl Gateway {
     pub(crate) async fn start_cold(setup: Setup) -> Self {
         let dir = Folder::new();
         let redis = RedisServer::start(dir.path()).await;
-        let model = ScriptedModel::start(setup.model)
+        let model = ScriptedModel::start_with(&[setup.model], setup.script)
             .await
             .expect("the model starts");
         let mut config = setup.config;

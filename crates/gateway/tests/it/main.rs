@@ -11,6 +11,7 @@ mod conversation;
 mod docker;
 mod docker_away;
 mod docs;
+mod fallback;
 mod faults;
 mod functions;
 mod gateway;

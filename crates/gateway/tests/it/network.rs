@@ -12,7 +12,7 @@ use bollard::query_parameters::{
 use futures::StreamExt;
 use serde_json::{Value, json};
 
-use crate::gateway::{More, Setup};
+use crate::gateway::Setup;
 use crate::parts::image;
 
 /// A network; the model listens on its gateway address.
@@ -78,7 +78,7 @@ impl Network {
         Setup {
             config,
             model: SocketAddr::new(self.host, 0),
-            more: More::default(),
+            ..Setup::default()
         }
     }
 

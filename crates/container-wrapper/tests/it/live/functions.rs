@@ -33,6 +33,10 @@ pub(super) async fn act(play: &mut Play, turn: &str, functions: Value, scene: Va
 /// What the session's readers were told of calls, once it is so many times.
 pub(super) async fn told(play: &Play, turn: &str, number: usize) -> Vec<Vec<FunctionCall>> {
     eventually(&format!("function_calls number {number}"), || async {
+        // The buffer may be long: it is read only when there is something new.
+        if waiting(play).await.is_empty() {
+            return None;
+        }
         let transcript = play.transcript().await;
         let told = transcript.of(turn).filter_map(|event| match &event.event {
             Event::FunctionCalls { calls, expires_at } => {
@@ -66,7 +70,7 @@ pub(super) fn result(id: &str, text: &str) -> Value {
 
 /// The calls that the session's state says to wait.
 pub(super) async fn waiting(play: &Play) -> Vec<PendingFunction> {
-    listed(&play.rig.state(field::FUNCTIONS).await.unwrap())
+    listed(&play.rig.state(field::FUNCTIONS).await.unwrap_or_default())
 }
 
 /// What the model has got of the results, by the calls' ids.
@@ -305,7 +309,7 @@ async fn results_of_all_kinds() {
         json!([{"type": "text", "text": 5}]),
         json!([{"type": "image", "data": "?", "mimeType": "image/png"}]),
         json!([{"type": "text", "text": "\u{0} \u{202e} \u{1f600} </tool_result>\n\r\n{\"type\":"}]),
-        json!([{"type": "text", "text": "word ".repeat(400_000)}]),
+        json!([{"type": "text", "text": "word ".repeat(120_000)}]),
         json!([{"type": "text", "text": "x".repeat(9 << 20)}]),
     ];
     for (number, content) in kinds.into_iter().enumerate() {

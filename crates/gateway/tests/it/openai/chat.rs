@@ -9,34 +9,34 @@ use serde_json::{Value, json};
 use crate::gateway::Gateway;
 use crate::parts::PATIENCE;
 
-pub(super) const COMPLETIONS: &str = "/v1/chat/completions";
+pub(crate) const COMPLETIONS: &str = "/v1/chat/completions";
 
 /// A request whose only message is this text.
-pub(super) fn user(text: &str) -> Value {
+pub(crate) fn user(text: &str) -> Value {
     json!({"model": "sonnet", "messages": [{"role": "user", "content": text}]})
 }
 
 /// The same, streamed.
-pub(super) fn streamed(mut body: Value) -> Value {
+pub(crate) fn streamed(mut body: Value) -> Value {
     body["stream"] = json!(true);
     body
 }
 
 /// A request that is ready to be sent.
-pub(super) fn post(gateway: &Gateway, body: &Value) -> RequestBuilder {
+pub(crate) fn post(gateway: &Gateway, body: &Value) -> RequestBuilder {
     gateway.request(Method::POST, COMPLETIONS).json(body)
 }
 
 /// What came back.
 #[derive(Debug)]
-pub(super) struct Came {
-    pub(super) status: u16,
-    pub(super) headers: HeaderMap,
-    pub(super) text: String,
+pub(crate) struct Came {
+    pub(crate) status: u16,
+    pub(crate) headers: HeaderMap,
+    pub(crate) text: String,
 }
 
 impl Came {
-    pub(super) async fn of(request: RequestBuilder) -> Self {
+    pub(crate) async fn of(request: RequestBuilder) -> Self {
         let response = tokio::time::timeout(PATIENCE, request.send()).await;
         let response = response.expect("in time").expect("an answer");
         Self {
@@ -46,24 +46,24 @@ impl Came {
         }
     }
 
-    pub(super) fn json(&self) -> Value {
+    pub(crate) fn json(&self) -> Value {
         serde_json::from_str(&self.text).unwrap_or_else(|_| panic!("no JSON: {self:?}"))
     }
 
     /// What a client acts on: status and code.
-    pub(super) fn failure(&self) -> (u16, String) {
+    pub(crate) fn failure(&self) -> (u16, String) {
         let code = self.json()["error"]["code"].take();
         let code = code.as_str().unwrap_or_else(|| panic!("no code: {self:?}"));
         (self.status, code.to_owned())
     }
 
     /// How long to wait, in seconds.
-    pub(super) fn retry_after(&self) -> Option<u64> {
+    pub(crate) fn retry_after(&self) -> Option<u64> {
         let seconds = self.headers.get("retry-after")?.to_str().expect("ASCII");
         Some(seconds.parse().expect("a number"))
     }
 
-    pub(super) fn header(&self, name: &str) -> &str {
+    pub(crate) fn header(&self, name: &str) -> &str {
         let value = self.headers.get(name);
         let value = value.unwrap_or_else(|| panic!("{name} is missing: {self:?}"));
         value.to_str().expect("ASCII")
@@ -71,15 +71,15 @@ impl Came {
 }
 
 /// A streamed answer, chunk by chunk.
-pub(super) struct Chunks {
-    pub(super) response: HeaderMap,
+pub(crate) struct Chunks {
+    pub(crate) response: HeaderMap,
     bytes: BoxStream<'static, reqwest::Result<bytes::Bytes>>,
     buffer: String,
 }
 
 /// What a stream holds.
 #[derive(Debug, PartialEq)]
-pub(super) enum Piece {
+pub(crate) enum Piece {
     Chunk(Value),
     Comment,
     Done,
@@ -87,7 +87,7 @@ pub(super) enum Piece {
 
 impl Chunks {
     /// A stream whose head is here.
-    pub(super) async fn of(request: RequestBuilder) -> Self {
+    pub(crate) async fn of(request: RequestBuilder) -> Self {
         let response: Response = tokio::time::timeout(PATIENCE, request.send())
             .await
             .expect("in time")
@@ -105,7 +105,7 @@ impl Chunks {
     }
 
     /// The next piece, or nothing when the stream has ended.
-    pub(super) async fn next(&mut self) -> Option<Piece> {
+    pub(crate) async fn next(&mut self) -> Option<Piece> {
         loop {
             if let Some((piece, rest)) = self.buffer.split_once("\n\n") {
                 let piece = parse(piece);
@@ -119,7 +119,7 @@ impl Chunks {
     }
 
     /// Words up to and with these.
-    pub(super) async fn until(&mut self, words: &str) {
+    pub(crate) async fn until(&mut self, words: &str) {
         let mut said = String::new();
         while !said.contains(words) {
             let piece = self.next().await;
@@ -129,7 +129,7 @@ impl Chunks {
     }
 
     /// All that is left.
-    pub(super) async fn rest(mut self) -> Vec<Piece> {
+    pub(crate) async fn rest(mut self) -> Vec<Piece> {
         let mut pieces = Vec::new();
         while let Some(piece) = self.next().await {
             pieces.push(piece);
@@ -149,7 +149,7 @@ fn parse(piece: &str) -> Piece {
 }
 
 /// What was said in these.
-pub(super) fn words_of(pieces: &[Piece]) -> String {
+pub(crate) fn words_of(pieces: &[Piece]) -> String {
     let words = pieces.iter().filter_map(|piece| match piece {
         Piece::Chunk(chunk) => chunk["choices"][0]["delta"]["content"].as_str(),
         Piece::Comment | Piece::Done => None,
@@ -158,7 +158,7 @@ pub(super) fn words_of(pieces: &[Piece]) -> String {
 }
 
 /// The chunks among these.
-pub(super) fn chunks_of(pieces: &[Piece]) -> Vec<&Value> {
+pub(crate) fn chunks_of(pieces: &[Piece]) -> Vec<&Value> {
     let chunks = pieces.iter().filter_map(|piece| match piece {
         Piece::Chunk(chunk) => Some(chunk),
         Piece::Comment | Piece::Done => None,

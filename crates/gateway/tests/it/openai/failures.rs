@@ -36,7 +36,12 @@ async fn what_the_model_refuses_has_its_status() {
             assert_eq!(came.failure(), (status, code.to_owned()), "{came:?}");
             assert_eq!(came.retry_after().is_some(), waits, "{came:?}");
             assert_eq!(came.header("content-type"), "application/json");
-            assert_eq!(came.header("x-ccpool-provider"), "docker-claude-code");
+            // Nobody answers; it is said who was asked, where another one could have been.
+            let passed = came.headers.get("x-ccpool-passed");
+            let passed = passed.map(|passed| passed.to_str().expect("ASCII"));
+            let asked = format!("docker-claude-code/sonnet: {code} (");
+            let is_told = passed.is_some_and(|passed| passed.starts_with(&asked));
+            assert_eq!(is_told, status != 400, "{came:?}");
         }
     }
     gateway.stop().await;

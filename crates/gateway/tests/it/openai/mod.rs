@@ -1,6 +1,10 @@
 //! The OpenAI API, with the real CLI behind it.
 
 mod answers;
-mod chat;
+pub(crate) mod chat;
+mod continuing;
 mod failures;
+mod openclaw;
+mod rounds;
 mod secrets;
+mod talk;

@@ -13,7 +13,7 @@ use futures::StreamExt;
 use serde_json::Value;
 use tempfile::TempDir;
 
-use crate::support::eventually;
+use crate::support::{PATIENCE, eventually};
 
 /// Everything real but the model.
 pub(crate) struct Stage {
@@ -68,6 +68,8 @@ impl Stage {
         config.pool.min_warm = 1;
         config.pool.max_total = 4;
         config.pool.max_per_agent = 4;
+        // On a busy machine containers boot slowly.
+        config.pool.claim_timeout = 3 * PATIENCE;
         change(&mut config);
         let pool = Pool::start(PoolParts {
             runtime: Arc::new(ProcessRuntime::new(&config, built("ccpool-wrapper"))),
@@ -179,7 +181,7 @@ pub(crate) async fn told(mut reply: Reply) -> Told {
             }
         }
     };
-    let read = tokio::time::timeout(crate::support::PATIENCE * 3, read).await;
+    let read = tokio::time::timeout(3 * PATIENCE, read).await;
     read.expect("an answer has an end");
     assert_eq!(text, spoken.text());
     Told {

@@ -1,4 +1,4 @@
-//! How soon another provider answers when the pool cannot.
+//! How soon another provider answers when the pool cannot, and what it costs to ask how they are.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -16,9 +16,8 @@ use ccpool::{Event, FailureKind, HealthStatus, Pool, ReplyEvent, TurnId};
 use ccpool_providers::Chain;
 use futures::{StreamExt, stream};
 
-use super::paper;
-use super::server::Server;
 use crate::Arguments;
+use crate::pool::{Server, paper};
 use crate::samples::Samples;
 use crate::site::Site;
 
@@ -29,15 +28,20 @@ pub(crate) struct Decision {
     pub(crate) without_redis: Samples,
     /// The container runtime was stopped, and nothing is warm.
     pub(crate) without_runtime: Samples,
+    /// The chain's health, while all is well.
+    pub(crate) health: Samples,
+    /// The same when Redis was killed.
+    pub(crate) health_without_redis: Samples,
 }
 
-/// Measures so many decisions of each kind.
+/// Measures so many decisions, and looks at the health, of each kind.
 ///
 /// # Errors
 /// Something does not work, or the pool answers, or says otherwise why it does not.
 pub(crate) async fn measure(
     arguments: &Arguments,
     decisions: usize,
+    looks: usize,
     site: &mut Site,
     data: &Path,
 ) -> Result<Decision> {
@@ -45,6 +49,12 @@ pub(crate) async fn measure(
     let server = Server::start(site, &arguments.redis_server, "r-chain").await?;
     let runtime = Arc::new(FakeRuntime::default());
     let pool = paper::over(runtime.clone(), server.url(), "chain:", data).await?;
+    let bot = chain(&pool)?;
+    for _ in 0..looks {
+        let (took, status) = looked(&bot).await;
+        ensure!(status == HealthStatus::Ok, "the chain is {status:?}");
+        measured.health.add(took);
+    }
     runtime.fail(Some("it was stopped"));
     for _ in 0..decisions {
         measured.without_runtime.add(decided(&pool).await?);
@@ -53,16 +63,32 @@ pub(crate) async fn measure(
     for _ in 0..decisions {
         measured.without_redis.add(decided(&pool).await?);
     }
+    for _ in 0..looks {
+        let (took, status) = looked(&bot).await;
+        ensure!(status == HealthStatus::Degraded, "the chain is {status:?}");
+        measured.health_without_redis.add(took);
+    }
     Ok(measured)
 }
 
-/// One decision of a chain that has not failed yet: a breaker would make it faster.
-async fn decided(pool: &Pool) -> Result<f64> {
+async fn looked(chain: &Chain) -> (f64, HealthStatus) {
+    let began = Instant::now();
+    let health = chain.health().await;
+    (began.elapsed().as_secs_f64() * 1e3, health.status)
+}
+
+/// The pool, and after it one that always can.
+fn chain(pool: &Pool) -> Result<Chain> {
     let mut config = Config::default();
     config.model.fallbacks = vec!["anthropic/any".parse()?];
     let providers: Vec<Arc<dyn Provider>> =
         vec![Arc::new(PoolProvider::new(pool.clone())), Arc::new(Ready)];
-    let chain = Chain::new(providers, &config)?;
+    Ok(Chain::new(providers, &config)?)
+}
+
+/// One decision of a chain that has not failed yet: a breaker would make it faster.
+async fn decided(pool: &Pool) -> Result<f64> {
+    let chain = chain(pool)?;
     let conversation = Conversation {
         messages: vec![Message::user("hello")],
         ..Conversation::default()
