@@ -96,12 +96,14 @@ def failures(run):
     ):
         error = raised(lambda: ask(run.main.base, scene(name), max_retries=0))
         equal(type(error), kind, f"what {name} raises ({error})")
+        run.main.well()
 
 
 @case("the router falls back on 503 and on 429")
 def fallback(run):
     run.other.warm()
-    for name, status in (("away", 503), ("too-many", 429)):
+    for name, status in (("broken-service", 503), ("too-many", 429)):
+        run.main.well()
         first, second = run.record(run.main), run.record(run.other)
         answer = router(first.base, second.base).completion(model="opus", messages=scene(name))
         equal(answer.choices[0].message.content, "The other gateway answers.", f"the answer after {status}")
@@ -112,8 +114,9 @@ def fallback(run):
 @case("the router falls back with a stream, too")
 def streamed_fallback(run):
     run.other.warm()
+    run.main.well()
     first, second = run.record(run.main), run.record(run.other)
-    text, _, finish = streamed(router(first.base, second.base).completion(model="opus", messages=scene("away"), stream=True))
+    text, _, finish = streamed(router(first.base, second.base).completion(model="opus", messages=scene("broken-service"), stream=True))
     equal((text, finish), ("The other gateway answers.", "stop"), "the answer")
     check(first.exchanges and all(one["status"] == 503 for one in first.exchanges), "the first gateway did not refuse")
 

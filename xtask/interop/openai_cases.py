@@ -58,7 +58,7 @@ def whole(run):
     equal(choice.message.role, "assistant", "its role")
     equal(choice.finish_reason, "stop", "how it ended")
     equal(answer.object, "chat.completion", "its kind")
-    equal(answer.model, "docker-claude-code/opus", "whose it is")
+    check(answer.model.startswith("docker-claude-code/"), f"it is of {answer.model}")
     check(answer.usage.total_tokens == answer.usage.prompt_tokens + answer.usage.completion_tokens > 0, f"usage: {answer.usage}")
     [asked] = run.seen()
     once(asked.system(), "Be brief.", "the system prompt")
@@ -191,13 +191,6 @@ def picture(run):
     equal((image["source"]["media_type"], image["source"]["data"]), ("image/png", DOT), "the picture that the model saw")
 
 
-@case("other reasons to end")
-def reasons(run):
-    ask = client(run.main.base)
-    answer = ask.chat.completions.create(model="opus", messages=[scene("refusal")])
-    equal(answer.choices[0].finish_reason, "content_filter", "how a refusal ends")
-
-
 @case("failures have the class of their kind")
 def failures(run):
     ask = client(run.main.base, max_retries=0)
@@ -214,6 +207,7 @@ def failures(run):
             equal((error.status_code, error.code, error.param), (status, code, None), name)
             check(error.request_id, f"{name} has no request id")
             check(("retry-after" in error.response.headers) == (status in (429, 503)), f"{name}: {error.response.headers}")
+        run.main.well()
     equal(type(raised(lambda: ask.chat.completions.create(model="nobody/opus", messages=[scene("greeting")]))), openai.NotFoundError, "a provider that there is not")
     equal(type(raised(lambda: ask.chat.completions.create(model="opus", messages=[]))), openai.BadRequestError, "no messages")
 
@@ -245,6 +239,7 @@ def breaks(run):
     check(isinstance(error, openai.APIError), f"it raises {type(error).__name__}: {error}")
     check("".join(seen).startswith("These words"), f"the words before: {seen}")
     equal(error.code, "overloaded", "its code")
+    run.main.well()
 
 
 @case("what falls silent after the first words raises")

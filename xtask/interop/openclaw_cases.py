@@ -148,9 +148,10 @@ def changed_system(run):
 @case("its own fallback answers when ours says 503")
 def fallback(run):
     run.other.warm()
+    run.main.well()
     first, second = run.record(run.main), run.record(run.other)
     bot = OpenClaw(run, [first.base, second.base])
-    text, told = bot.say("Say hello. [[script:away]]")
+    text, told = bot.say("Say hello. [[script:broken-service]]")
     check("The other gateway answers." in text, f"the answer: {text!r}")
     equal(told["provider"], "ccpool2", "who answered")
     equal({one["status"] for one in first.exchanges}, {503}, "what the first gateway said")

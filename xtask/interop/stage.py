@@ -65,6 +65,9 @@ def case(name):
 class Site:
     """A gateway and the scripted model behind it."""
 
+    #: The newest request of each model, as far as somebody has looked.
+    seen_last = {}
+
     def __init__(self, name, told):
         self.name = name
         self.url = told["url"]
@@ -102,9 +105,22 @@ class Site:
 
         until(look, f"{count} warm containers of {self.name}")
 
+    def well(self):
+        """Waits until it answers: after some failures in a row it asks nobody for a while."""
+
+        def answered():
+            body = {"model": "opus", "messages": [{"role": "user", "content": "Are you well?"}]}
+            try:
+                return fetch(f"{self.base}/chat/completions", body)
+            except urllib.error.HTTPError:
+                return None
+
+        until(answered, f"{self.name} is well")
+
     def last(self):
         """The number of the newest request that the model has seen."""
-        return fetch(f"{self.model}/_scripted/requests?since={10**9}")["last"]
+        Site.seen_last[self.model] = fetch(f"{self.model}/_scripted/requests?since={Site.seen_last.get(self.model, 0)}")["last"]
+        return Site.seen_last[self.model]
 
     def seen(self, since):
         """What the model was asked after the request of that number, oldest first."""

@@ -31,6 +31,8 @@ fn main_plan() -> Plan {
         scenes: "scenes.json",
         warm: 2,
         own: json!({
+            // Whoever has another provider goes there at once.
+            "openai": { "unavailableRetryAfterMs": 121_000 },
             "pool": { "minWarm": 2, "maxTotal": 6, "maxPerAgent": 6, "claimTimeoutMs": 60_000 },
             "claude": { "env": { AT_ONCE.0: AT_ONCE.1 } },
         }),
