@@ -1,4 +1,4 @@
-//! Set-up, checks, demo and benchmark: `cargo xtask bench|chaos|demo|fuzz|image|setup|test`.
+//! Set-up, checks, demo and benchmark: `cargo xtask bench|chaos|demo|fuzz|image|interop|setup|test`.
 //!
 //! Progress goes to stderr; stdout carries results only.
 
@@ -10,6 +10,7 @@ mod daemon;
 mod demo;
 mod fuzz;
 mod http;
+mod interop;
 mod invocation;
 mod progress;
 mod setup;
@@ -25,6 +26,7 @@ use crate::chaos::ChaosArguments;
 use crate::check::TestArguments;
 use crate::demo::DemoArguments;
 use crate::fuzz::FuzzArguments;
+use crate::interop::InteropArguments;
 use crate::setup::{Needs, Parts};
 use crate::workspace::Workspace;
 
@@ -45,6 +47,8 @@ enum Command {
     Fuzz(FuzzArguments),
     /// Build the agent's container image with what it needs; prints its tag.
     Image,
+    /// Let OpenClaw, LiteLLM and the official client talk to a real gateway; fetches them first.
+    Interop(InteropArguments),
     /// Start a warm pool, send two prompts, show where the time went, and clean up.
     Demo(DemoArguments),
     /// Get everything that tests and demo need; prints what was found.
@@ -78,6 +82,7 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
             Ok(ExitCode::SUCCESS)
         }
         Command::Fuzz(arguments) => fuzz::run(&workspace, &arguments),
+        Command::Interop(arguments) => interop::run(&workspace, &arguments),
         Command::Demo(arguments) => demo::run(&workspace, &arguments),
         Command::Setup => {
             let parts = Parts::obtain(&workspace, Needs::Everything)?;

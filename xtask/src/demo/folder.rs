@@ -31,12 +31,12 @@ pub(crate) struct RunFolder {
 
 impl RunFolder {
     /// Makes it below `state`, or where that path is too long for a socket, below the
-    /// system's folder for temporary files.
+    /// system's folder for temporary files. Its name begins with `kind`.
     ///
     /// # Errors
     /// It cannot be made.
-    pub(crate) fn create(state: &Path) -> Result<Self> {
-        let name = format!("demo-{}", std::process::id());
+    pub(crate) fn create(state: &Path, kind: &str) -> Result<Self> {
+        let name = format!("{kind}-{}", std::process::id());
         let mut path = state.join(&name);
         if path.as_os_str().len() + LONGEST_SOCKET.len() > SOCKET_LIMIT {
             path = std::env::temp_dir().join(format!("ccpool-{name}"));
@@ -117,7 +117,7 @@ mod tests {
     fn only_logs_are_kept() {
         let base = std::env::temp_dir().join(format!("xtask-folder-{}", std::process::id()));
         fs::create_dir(&base).unwrap();
-        let folder = RunFolder::create(&base).unwrap();
+        let folder = RunFolder::create(&base, "demo").unwrap();
         let path = folder.path().to_owned();
         assert!(path.starts_with(&base), "{}", path.display());
         fs::create_dir_all(path.join("redis/1")).unwrap();
@@ -136,7 +136,7 @@ mod tests {
     #[test]
     fn a_path_too_long_for_a_socket_is_not_used() {
         let long = std::env::temp_dir().join("x".repeat(100));
-        let folder = RunFolder::create(&long).unwrap();
+        let folder = RunFolder::create(&long, "demo").unwrap();
         let path = folder.path().to_owned();
         assert!(
             path.is_dir() && !path.starts_with(&long),

@@ -42,12 +42,16 @@ pub(crate) struct Settings<'a> {
     pub(crate) wrapper: &'a Path,
     /// The CLI, for the process runtime.
     pub(crate) claude: &'a Path,
-    /// The network, and the beginning of every container's name and every key.
+    /// The beginning of every container's name and every key.
     pub(crate) name: &'a str,
+    /// The network, with Docker.
+    pub(crate) network: &'a str,
     /// For logs and data.
     pub(crate) folder: &'a Path,
     /// For the CLI.
     pub(crate) environment: BTreeMap<&'static str, String>,
+    /// What else the configuration holds; it wins, key by key.
+    pub(crate) own: Value,
 }
 
 /// `ccpool serve` as a child; it stops, and removes its containers, when this is dropped.
@@ -160,14 +164,11 @@ impl Settings<'_> {
     fn configuration(&self) -> Value {
         let name = self.name;
         let mut configuration = json!({
-            "pool": { "minWarm": WARM, "maxTotal": 2 * WARM, "maxPerAgent": 1 },
-            "timeouts": { "startupMs": 60_000, "turnMs": 120_000 },
+            "timeouts": { "startupMs": 60_000 },
             "redis": { "url": "embedded", "keyPrefix": format!("{name}:") },
-            "docker": { "network": name, "containerPrefix": Network::container_prefix(name) },
+            "docker": { "network": self.network, "containerPrefix": Network::container_prefix(name) },
             "http": { "listen": "127.0.0.1:0" },
             "dataDir": self.folder,
-            // The smallest model is enough to remember a colour.
-            "model": { "primary": "docker-claude-code/haiku" },
             "claude": { "env": self.environment },
             // Nobody is there to be asked.
             "permissions": { "mode": "dontAsk" },
@@ -185,7 +186,20 @@ impl Settings<'_> {
                 configuration["claude"]["path"] = json!(self.claude);
             }
         }
+        merge(&mut configuration, &self.own);
         configuration
+    }
+}
+
+/// Sections are merged, all else is replaced.
+fn merge(into: &mut Value, own: &Value) {
+    match (into, own) {
+        (Value::Object(into), Value::Object(own)) => {
+            for (key, value) in own {
+                merge(into.entry(key.clone()).or_insert(Value::Null), value);
+            }
+        }
+        (into, own) => *into = own.clone(),
     }
 }
 

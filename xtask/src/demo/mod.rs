@@ -1,14 +1,14 @@
 //! `cargo xtask demo`: a warm pool, two prompts in one session, and where their time went.
 
 mod client;
-mod docker;
-mod folder;
-mod gateway;
-mod model;
-mod network;
+pub(crate) mod docker;
+pub(crate) mod folder;
+pub(crate) mod gateway;
+pub(crate) mod model;
+pub(crate) mod network;
 mod outcome;
 mod play;
-mod processes;
+pub(crate) mod processes;
 mod sse;
 mod stage;
 mod story;

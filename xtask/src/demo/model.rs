@@ -45,14 +45,23 @@ impl Model {
             .find(|name| std::env::var_os(name).is_some_and(|value| !value.is_empty()))
     }
 
-    /// Starts the stand-in on a free port of `ip`, which containers must reach.
+    /// Starts the stand-in on a free port of `ip`, which containers must reach, with the scenes
+    /// of the file `script` if there is one.
     ///
     /// # Errors
     /// It does not come up.
-    pub(crate) fn scripted(program: &Path, ip: IpAddr, folder: &Path) -> Result<Self> {
+    pub(crate) fn scripted(
+        program: &Path,
+        ip: IpAddr,
+        folder: &Path,
+        script: Option<&Path>,
+    ) -> Result<Self> {
         let listen = std::net::SocketAddr::new(ip, 0).to_string();
         let log = folder.join("model.log");
-        let arguments = [OsStr::new("--listen"), OsStr::new(&listen)];
+        let mut arguments = vec![OsStr::new("--listen"), OsStr::new(&listen)];
+        if let Some(script) = script {
+            arguments.extend([OsStr::new("--script"), script.as_os_str()]);
+        }
         let daemon = Daemon::start(
             "the scripted model",
             program,

@@ -16,6 +16,11 @@ const LOOK_EVERY: Duration = Duration::from_millis(20);
 /// The ids of processes of this name whose working directory is `folder` or below it. Such
 /// a folder belongs to one run, so its processes do too.
 pub(crate) fn within(folder: &Path, name: &str) -> Vec<u32> {
+    let found = found_within(folder, |called| called == name);
+    found.into_iter().map(|(pid, _)| pid).collect()
+}
+
+fn found_within(folder: &Path, wanted: impl Fn(&str) -> bool) -> Vec<(u32, String)> {
     let mut found = Vec::new();
     for entry in fs::read_dir("/proc").into_iter().flatten().flatten() {
         let Some(pid) = entry.file_name().to_str().and_then(|pid| pid.parse().ok()) else {
@@ -26,12 +31,18 @@ pub(crate) fn within(folder: &Path, name: &str) -> Vec<u32> {
             continue;
         };
         let called = fs::read_to_string(entry.path().join("comm")).unwrap_or_default();
-        if directory.starts_with(folder) && called.trim_end() == name {
-            found.push(pid);
+        let called = called.trim_end();
+        if directory.starts_with(folder) && wanted(called) {
+            found.push((pid, called.to_owned()));
         }
     }
     found.sort_unstable();
     found
+}
+
+/// The ids of all processes whose working directory is `folder` or below it, with their names.
+pub(crate) fn all_within(folder: &Path) -> Vec<(u32, String)> {
+    found_within(folder, |_| true)
 }
 
 /// Asks a process to end, and does not ask but end it when it takes longer than [`GRACE`];

@@ -6,7 +6,7 @@ use anyhow::Result;
 
 use super::docker::DockerView;
 use super::folder::RunFolder;
-use super::gateway::{Gateway, Settings};
+use super::gateway::{Gateway, Settings, WARM};
 use super::model::Model;
 use super::network::Network;
 use super::story::Story;
@@ -82,7 +82,7 @@ impl Stage {
         story: &mut Story,
     ) -> Result<Self> {
         let name = Network::own_name();
-        let folder = RunFolder::create(workspace.state())?;
+        let folder = RunFolder::create(workspace.state(), "demo")?;
         if keep_log {
             folder.keep_logs();
         }
@@ -134,7 +134,7 @@ impl Stage {
                 let host = network
                     .as_ref()
                     .map_or(IpAddr::V4(Ipv4Addr::LOCALHOST), Network::gateway);
-                Model::scripted(&binaries.scripted_model, host, folder.path())?
+                Model::scripted(&binaries.scripted_model, host, folder.path(), None)?
             }
         };
         match &model {
@@ -156,8 +156,10 @@ impl Stage {
             wrapper: parts.wrapper(),
             claude: parts.claude(),
             name,
+            network: name,
             folder: folder.path(),
             environment: model.environment(),
+            own: own(),
         })?;
         story.line(format_args!(
             "gateway   {} (pid {}), with a private Redis",
@@ -206,6 +208,15 @@ impl Stage {
         }
         left
     }
+}
+
+/// The smallest model is enough to remember a colour.
+fn own() -> serde_json::Value {
+    serde_json::json!({
+        "pool": { "minWarm": WARM, "maxTotal": 2 * WARM, "maxPerAgent": 1 },
+        "timeouts": { "turnMs": 120_000 },
+        "model": { "primary": "docker-claude-code/haiku" },
+    })
 }
 
 fn left_over(docker: &DockerView, name: &str) -> Option<String> {

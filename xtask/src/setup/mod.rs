@@ -2,6 +2,7 @@
 
 mod base_image;
 mod claude;
+mod clients;
 mod docker_engine;
 mod image;
 mod packages;
@@ -11,4 +12,5 @@ pub(crate) mod program;
 mod redis;
 mod wrapper_binary;
 
+pub(crate) use clients::Clients;
 pub(crate) use parts::{Containers, Needs, Parts};

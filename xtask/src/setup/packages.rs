@@ -43,18 +43,30 @@ impl Packages {
             return Ok(path);
         }
         let by_hand = format!("install the package that brings `{program}` (Debian: `{package}`)");
-        if self.privilege != Privilege::Root {
-            bail!("`{program}` is missing and only root can install it: {by_hand}");
-        }
-        let Some(apt) = program::find("apt-get") else {
-            bail!("`{program}` is missing and this machine has no apt-get: {by_hand}");
-        };
-        self.install(&apt, package, &by_hand)?;
+        self.install_what(program, package, &by_hand)?;
         program::find(program)
             .ok_or_else(|| anyhow!("{package} is installed but brings no `{program}`: {by_hand}"))
     }
 
-    fn install(&mut self, apt: &Path, package: &str, by_hand: &str) -> Result<()> {
+    /// Installs Debian's `package`, which brings no program by which it could be found.
+    ///
+    /// # Errors
+    /// It cannot be installed; the message says what to install by hand.
+    pub(crate) fn install(&mut self, package: &str) -> Result<()> {
+        self.install_what(package, package, &format!("install Debian's `{package}`"))
+    }
+
+    fn install_what(&mut self, missing: &str, package: &str, by_hand: &str) -> Result<()> {
+        if self.privilege != Privilege::Root {
+            bail!("`{missing}` is missing and only root can install it: {by_hand}");
+        }
+        let Some(apt) = program::find("apt-get") else {
+            bail!("`{missing}` is missing and this machine has no apt-get: {by_hand}");
+        };
+        self.install_by(&apt, package, by_hand)
+    }
+
+    fn install_by(&mut self, apt: &Path, package: &str, by_hand: &str) -> Result<()> {
         if self.lists == Lists::MaybeOld {
             let step = Step::begin("updating the package lists (a download of some megabytes)");
             invocation::require(

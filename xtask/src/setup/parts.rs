@@ -61,7 +61,7 @@ impl Parts {
     pub(crate) fn obtain(workspace: &Workspace, needs: Needs) -> Result<Self> {
         let privilege = Privilege::current();
         let mut packages = Packages::new(privilege);
-        for program in ["git", "curl"] {
+        for program in ["git", "curl", "jq"] {
             packages.ensure(program, program)?;
         }
         let redis_server = match needs {
