@@ -40,7 +40,8 @@
 //! What a session has is told apart by a fingerprint of everything that was said, by whose the
 //! conversation is, and by its model and system prompt. A conversation with a name is found by that:
 //! another model is set in its session, another system prompt is told to it, and another history
-//! begins a fresh one, called `name.2`, `name.3`, …
+//! begins a fresh one, called `name.2`, `name.3`, … Where a name is [shared](Conversation::shares_name),
+//! another history is another conversation. A [`Message::Aside`] is no part of what was said.
 
 mod asked;
 mod call_id;
