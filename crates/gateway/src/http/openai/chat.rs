@@ -1,11 +1,18 @@
 //! `POST /v1/chat/completions`: a conversation, and what is said to it.
 
+use std::sync::Arc;
+
 use axum::Json;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
-use futures::StreamExt;
+use ccpool::config::OpenAi;
+use ccpool::provider::{Conversation, Refused, Reply};
+use ccpool_protocol::FailureKind;
+use futures::{Stream, StreamExt};
 use http::HeaderMap;
 use serde_json::Value;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
 
 use super::answer::gather;
 use super::answerer::Answerer;
@@ -13,7 +20,7 @@ use super::error::{ApiError, ErrorBody};
 use super::head::Head;
 use super::models::could_serve;
 use super::request::Asked;
-use super::said::said;
+use super::said::{Ended, Said, said};
 use super::{schema, stream};
 use crate::http::body::JsonBody;
 use crate::http::problem::Problem;
@@ -61,32 +68,90 @@ pub(crate) async fn complete(
     body: Result<JsonBody<Value>, Problem>,
 ) -> Result<Response, ApiError> {
     let JsonBody(body) = body?;
-    let settings = &answerer.settings;
-    let asked = Asked::read(&headers, body, settings)?;
-    let model = asked.conversation.model.clone();
-    if let Some(model) = model
-        .as_deref()
-        .filter(|m| !could_serve(&*answerer.provider, m))
-    {
+    let asked = Asked::read(&headers, body, &answerer.settings)?;
+    let model = asked.conversation.model.as_deref();
+    if let Some(model) = model.filter(|m| !could_serve(&*answerer.provider, m)) {
         return Err(ApiError::unknown_model(model));
     }
-    let at_worst = |error: ApiError| error.while_unavailable(settings.unavailable_retry_after);
-    let reply = answerer.provider.reply(asked.conversation).await;
-    let reply = reply.map_err(|refused| at_worst(refused.into()))?;
+    if asked.stream {
+        streamed(answerer, asked).await
+    } else {
+        whole(answerer, asked).await
+    }
+}
+
+/// An answer in one piece.
+async fn whole(answerer: Answerer, asked: Asked) -> Result<Response, ApiError> {
+    let model = asked.conversation.model.clone();
+    let settings = Arc::clone(&answerer.settings);
+    let stop = answerer.stop.clone();
+    let reply = reply(answerer, asked.conversation).await?;
+    note(&reply);
+    let mut head = Head::of(&reply, model.as_deref());
+    let answer = gather(told(reply, stop, &settings), &mut head).await;
+    let wait = settings.unavailable_retry_after;
+    let answer = answer.map_err(|error| error.while_unavailable(wait));
+    let mut response = answer.map(Json).into_response();
+    response.headers_mut().extend(head.headers());
+    Ok(response)
+}
+
+/// An answer as it comes.
+async fn streamed(answerer: Answerer, asked: Asked) -> Result<Response, ApiError> {
+    let model = asked.conversation.model.clone();
+    let settings = Arc::clone(&answerer.settings);
+    let stop = answerer.stop.clone();
+    let keep_alive = settings.keep_alive;
+    let until = Instant::now() + keep_alive;
+    let usage = asked.include_usage;
+    let mut replying = Box::pin(reply(answerer, asked.conversation));
+    // Cancelling the wait does not cancel the reply.
+    let Ok(reply) = tokio::time::timeout_at(until, &mut replying).await else {
+        // A head that comes later still is too late for clients. Who answers is not known.
+        let late = futures::stream::once(replying).flat_map(move |reply| match reply {
+            Ok(reply) => told(reply, stop.clone(), &settings).left_stream(),
+            Err(error) => {
+                let broken = Said::Ended(Ended::Broken(error));
+                futures::stream::iter([broken]).right_stream()
+            }
+        });
+        let mut head = Head::of_nobody(model.as_deref().unwrap_or_default());
+        return stream::respond(late, &mut head, usage, until, keep_alive).await;
+    };
+    let reply = reply?;
+    note(&reply);
+    let mut head = Head::of(&reply, model.as_deref());
+    let wait = settings.unavailable_retry_after;
+    let said = told(reply, stop, &settings);
+    let answer = stream::respond(said, &mut head, usage, until, keep_alive).await;
+    let answer = answer.map_err(|error| error.while_unavailable(wait));
+    let mut response = answer.into_response();
+    response.headers_mut().extend(head.headers());
+    Ok(response)
+}
+
+/// Somebody who begins to answer.
+async fn reply(answerer: Answerer, conversation: Conversation) -> Result<Reply, ApiError> {
+    let reply = answerer.provider.reply(conversation);
+    let reply = answerer.stop.run_until_cancelled(reply).await;
+    let stops = || Refused::new(FailureKind::Unavailable, "the gateway stops");
+    let reply = reply.unwrap_or_else(|| Err(stops()));
+    let wait = answerer.settings.unavailable_retry_after;
+    reply.map_err(|refused| ApiError::from(refused).while_unavailable(wait))
+}
+
+fn told(
+    reply: Reply,
+    stop: CancellationToken,
+    settings: &OpenAi,
+) -> impl Stream<Item = Said> + Send + use<> {
+    let events = reply.events.take_until(stop.cancelled_owned());
+    said(events.boxed(), settings.reasoning)
+}
+
+fn note(reply: &Reply) {
     traces::record("turn", &reply.turn);
     if let Some(session) = &reply.session {
         traces::record("session", session);
     }
-    let mut head = Head::of(&reply, model.as_deref());
-    let events = reply.events.take_until(answerer.stop.cancelled_owned());
-    let said = said(events.boxed(), settings.reasoning);
-    let answered = if asked.stream {
-        stream::respond(said, &mut head, asked.include_usage, settings.keep_alive).await
-    } else {
-        let whole = gather(said, &mut head).await;
-        whole.map(|answer| Json(answer).into_response())
-    };
-    let mut response = answered.map_err(at_worst).into_response();
-    response.headers_mut().extend(head.headers());
-    Ok(response)
 }

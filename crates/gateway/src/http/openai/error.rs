@@ -247,8 +247,8 @@ impl IntoResponse for ApiError {
 
 #[cfg(test)]
 mod tests {
-    use ccpool::{PoolError, SessionId};
     use ccpool::store::StoreError;
+    use ccpool::{PoolError, SessionId};
     use ccpool_protocol::event::Timings;
     use serde_json::{Value, json};
 

@@ -16,11 +16,11 @@ const LONGEST_VALUE: usize = 1000;
 /// Who answers.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Head {
-    provider: String,
+    provider: Option<String>,
     /// As clients name it.
     model: String,
     session: Option<SessionId>,
-    turn: TurnId,
+    turn: Option<TurnId>,
     passed: Vec<Passed>,
 }
 
@@ -35,22 +35,33 @@ impl Head {
         let prefix = format!("{}/", reply.provider);
         let model = model.strip_prefix(&prefix).unwrap_or(model);
         Self {
-            provider: reply.provider.clone(),
+            provider: Some(reply.provider.clone()),
             model: if model.is_empty() {
                 reply.provider.clone()
             } else {
                 prefix + model
             },
             session: reply.session.clone(),
-            turn: reply.turn.clone(),
+            turn: Some(reply.turn.clone()),
             passed: reply.passed.clone(),
+        }
+    }
+
+    /// Of an answer to a request for this model that nobody has begun yet.
+    pub(super) fn of_nobody(asked: &str) -> Self {
+        Self {
+            provider: None,
+            model: asked.to_owned(),
+            session: None,
+            turn: None,
+            passed: Vec::new(),
         }
     }
 
     /// Somebody else answers: `to`, by the name of a model.
     pub(super) fn moved(&mut self, to: String, passed: Passed) {
         let provider = to.split_once('/').map_or(to.as_str(), |(name, _)| name);
-        self.provider = provider.to_owned();
+        self.provider = Some(provider.to_owned());
         self.model = to;
         self.session = None;
         self.passed.push(passed);
@@ -65,9 +76,9 @@ impl Head {
     pub(super) fn headers(&self) -> HeaderMap {
         let session = self.session.as_ref();
         let told = [
-            (PROVIDER, Some(self.provider.as_str())),
+            (PROVIDER, self.provider.as_deref()),
             (SESSION, session.map(SessionId::as_str)),
-            (TURN, Some(self.turn.as_str())),
+            (TURN, self.turn.as_ref().map(TurnId::as_str)),
         ];
         let told = told.into_iter().filter_map(|(name, value)| {
             let value = visible(value?, LONGEST_VALUE);

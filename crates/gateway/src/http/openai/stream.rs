@@ -27,8 +27,8 @@ const TOGETHER: usize = 64;
 /// Answers in a stream.
 ///
 /// The head waits for the first words, or for calls of functions, so that what fails before has a
-/// status by which a caller goes elsewhere. What the model thinks is held back so long. After
-/// `keep_alive` the head goes out in any case, since a silent connection is taken for dead.
+/// status by which a caller goes elsewhere. What the model thinks is held back so long. At `until` the
+/// head goes out in any case, since a silent connection is taken for dead.
 ///
 /// # Errors
 /// [`ApiError`] if the answer ends badly before its head is sent.
@@ -36,10 +36,11 @@ pub(super) async fn respond(
     said: impl Stream<Item = Said> + Send + 'static,
     head: &mut Head,
     include_usage: bool,
+    until: Instant,
     keep_alive: Duration,
 ) -> Result<Response, ApiError> {
     let mut said = Box::pin(said);
-    let kept = opening(&mut said, head, Instant::now() + keep_alive).await?;
+    let kept = opening(&mut said, head, until).await?;
     let chunks = Chunks::new(Identity::new(head.model()), include_usage);
     let mut text = String::new();
     chunks.begin(&mut text);
@@ -152,7 +153,9 @@ mod tests {
     }
 
     async fn text(said: Vec<(u64, Said)>) -> Result<String, ApiError> {
-        let response = respond(after(said), &mut head(), false, KEEP_ALIVE_AFTER).await?;
+        let until = Instant::now() + KEEP_ALIVE_AFTER;
+        let said = after(said);
+        let response = respond(said, &mut head(), false, until, KEEP_ALIVE_AFTER).await?;
         let bytes = to_bytes(response.into_body(), 1 << 20).await.unwrap();
         Ok(String::from_utf8(bytes.to_vec()).unwrap())
     }
@@ -247,7 +250,8 @@ mod tests {
             (0, ended()),
         ]);
         let mut head = head();
-        let response = respond(said, &mut head, false, KEEP_ALIVE_AFTER)
+        let until = Instant::now() + KEEP_ALIVE_AFTER;
+        let response = respond(said, &mut head, false, until, KEEP_ALIVE_AFTER)
             .await
             .unwrap();
         assert_eq!(head.headers()["x-ccpool-provider"], "anthropic");

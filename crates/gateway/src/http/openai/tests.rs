@@ -3,6 +3,7 @@
 mod told;
 
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use axum::body::Body;
 use ccpool::provider::{Message, Passed, Refused};
@@ -312,6 +313,32 @@ async fn a_client_that_leaves_ends_the_answer() {
         drop(request);
         assert!(app.told.is_dropped.load(Ordering::Relaxed));
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_head_does_not_wait_for_ever_for_somebody_who_answers() {
+    let late = |does: Does| Does::Late(Duration::from_secs(40), Box::new(does));
+    let seen = App::new(late(Does::Tell(vec![words("hello"), completed()])))
+        .post(&hi(true))
+        .await;
+    assert_eq!(seen.status, 200);
+    assert!(!seen.headers.contains_key("x-ccpool-provider"));
+    let chunks = seen.chunks();
+    let deltas: Vec<&Value> = chunks.iter().map(|c| &c["choices"][0]["delta"]).collect();
+    assert_eq!(deltas[0]["role"], "assistant");
+    // After 15 seconds the head, after 30 a sign of life, after 40 the answer.
+    assert_eq!(deltas[1..3], [&json!({}), &json!({"content": "hello"})]);
+    assert_eq!(chunks[0]["model"], "opus");
+    assert!(seen.text.ends_with("data: [DONE]\n\n"));
+
+    let refused = late(Does::Refuse(Refused::new(FailureKind::Exhausted, "why")));
+    let seen = App::new(refused.clone()).post(&hi(true)).await;
+    assert_eq!(seen.status, 200);
+    let chunks = seen.chunks();
+    assert_eq!(chunks.last().unwrap()["error"]["code"], "exhausted");
+    assert!(!seen.text.contains("[DONE]"), "{}", seen.text);
+    // In one piece there is time.
+    assert_eq!(App::new(refused).post(&hi(false)).await.status, 503);
 }
 
 #[tokio::test]

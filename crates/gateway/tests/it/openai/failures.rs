@@ -16,8 +16,6 @@ fn without_retries() -> Setup {
 
 #[tokio::test]
 async fn what_the_model_refuses_has_its_status() {
-    let setup = without_retries().with("pool", json!({"maxTotal": 20, "maxPerAgent": 20}));
-    let gateway = Gateway::start_cold(setup).await;
     for (error, status, code, waits) in [
         (json!(401), 401, "auth", false),
         (json!(400), 400, "invalid_request", false),
@@ -30,9 +28,17 @@ async fn what_the_model_refuses_has_its_status() {
         (json!(529), 503, "overloaded", true),
         (json!(500), 503, "unavailable", true),
     ] {
+        // Another one each time: what has failed often is not asked for a while.
+        let gateway = Gateway::start_cold(without_retries()).await;
         let prompt = format!("[[do: {}]]", json!({"error": error}));
         for body in [user(&prompt), streamed(user(&prompt))] {
-            let came = Came::of(post(&gateway, &body)).await;
+            // After a failure it is not asked for a moment.
+            let came = eventually("the model is asked", async || {
+                let came = Came::of(post(&gateway, &body)).await;
+                let is_asked = !came.text.contains("not asked for another");
+                is_asked.then_some(came)
+            })
+            .await;
             assert_eq!(came.failure(), (status, code.to_owned()), "{came:?}");
             assert_eq!(came.retry_after().is_some(), waits, "{came:?}");
             assert_eq!(came.header("content-type"), "application/json");
@@ -43,8 +49,8 @@ async fn what_the_model_refuses_has_its_status() {
             let is_told = passed.is_some_and(|passed| passed.starts_with(&asked));
             assert_eq!(is_told, status != 400, "{came:?}");
         }
+        gateway.stop().await;
     }
-    gateway.stop().await;
 }
 
 #[tokio::test]

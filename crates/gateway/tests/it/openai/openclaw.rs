@@ -31,7 +31,7 @@ async fn what_it_sent_goes_on_in_one_process() {
         talk.body = recorded["request"].clone();
         let mut first = None;
         for (at, messages) in told.iter().enumerate() {
-            let said = told.get(at + 1).map(|next| newest_of_the_model(next));
+            let said = told.get(at + 1).map(newest_of_the_model);
             let scene = said.as_ref().map_or(json!({"text": "That is all."}), scene);
             let scene = Scene::parse(&scene.to_string()).expect("a scene");
             gateway.model.push(scene);

@@ -31,6 +31,8 @@ pub(super) enum Does {
     Tell(Vec<Value>),
     /// Tells these events, and is silent then.
     Hang(Vec<Value>),
+    /// Thinks about it for so long, and then does that.
+    Late(Duration, Box<Does>),
 }
 
 /// A provider that does as it is told.
@@ -64,10 +66,16 @@ impl Provider for Told {
 
     async fn reply(&self, conversation: Conversation) -> Result<Reply, Refused> {
         self.asked.lock().unwrap().push(conversation);
-        let events = match self.does.clone() {
+        let mut does = self.does.clone();
+        if let Does::Late(late, then) = does {
+            tokio::time::sleep(late).await;
+            does = *then;
+        }
+        let events = match does {
             Does::Refuse(refused) => return Err(refused),
             Does::Tell(told) => events(told),
             Does::Hang(told) => events(told).chain(futures::stream::pending()).boxed(),
+            Does::Late(..) => unreachable!("once is enough"),
         };
         let dropping = Dropping(Arc::clone(&self.is_dropped));
         let events = events.inspect(move |_| {
