@@ -101,8 +101,8 @@ def failures(run):
 
 @case("the router falls back on 503 and on 429")
 def fallback(run):
-    run.other.warm()
     for name, status in (("broken-service", 503), ("too-many", 429)):
+        run.other.free()
         run.main.well()
         first, second = run.record(run.main), run.record(run.other)
         answer = router(first.base, second.base).completion(model="opus", messages=scene(name))
@@ -113,7 +113,7 @@ def fallback(run):
 
 @case("the router falls back with a stream, too")
 def streamed_fallback(run):
-    run.other.warm()
+    run.other.free()
     run.main.well()
     first, second = run.record(run.main), run.record(run.other)
     text, _, finish = streamed(router(first.base, second.base).completion(model="opus", messages=scene("broken-service"), stream=True))
@@ -123,7 +123,7 @@ def streamed_fallback(run):
 
 @case("what breaks after the first words is no good end, and nothing is said twice")
 def breaks(run):
-    run.other.warm()
+    run.other.free()
     second = run.record(run.other)
     seen = []
 

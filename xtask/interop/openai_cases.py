@@ -212,9 +212,9 @@ def failures(run):
     equal(type(raised(lambda: ask.chat.completions.create(model="opus", messages=[]))), openai.BadRequestError, "no messages")
 
 
-@case("a pool that is full is told as such, and then not tried again for nothing")
+@case("a pool that is full")
 def exhausted(run):
-    run.other.warm()
+    run.other.free()
     session = run.other.claim()
     try:
         error = raised(lambda: client(run.other.base, max_retries=0).chat.completions.create(model="opus", messages=[scene("greeting")]))
@@ -223,7 +223,6 @@ def exhausted(run):
         check(int(error.response.headers["retry-after"]) > 0, "it says not when to come back")
     finally:
         run.other.end(session)
-    run.other.warm()
 
 
 @case("what breaks after the first words raises")
@@ -244,7 +243,7 @@ def breaks(run):
 
 @case("what falls silent after the first words raises")
 def stalls(run):
-    run.other.warm()
+    run.other.free()
     seen = []
 
     def read():
@@ -258,7 +257,7 @@ def stalls(run):
 
 @case("a long silence is bridged by chunks that say nothing")
 def keep_alive(run):
-    run.other.warm()
+    run.other.free()
     way = run.record(run.other)
     with client(way.base).chat.completions.stream(model="opus", messages=[scene("late")]) as events:
         final = events.get_final_completion()

@@ -147,7 +147,7 @@ def changed_system(run):
 
 @case("its own fallback answers when ours says 503")
 def fallback(run):
-    run.other.warm()
+    run.other.free()
     run.main.well()
     first, second = run.record(run.main), run.record(run.other)
     bot = OpenClaw(run, [first.base, second.base])

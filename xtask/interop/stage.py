@@ -96,14 +96,16 @@ class Site:
         """Ends a session, with its container."""
         fetch(f"{self.url}/api/docker-cc/sessions/{session}", method="DELETE")
 
-    def warm(self, count=1):
-        """Waits for that many warm containers."""
+    def free(self):
+        """Ends what conversations are left of earlier cases, and waits for a warm container."""
+        for session in self.sessions():
+            self.end(session)
 
         def look():
             containers = fetch(f"{self.url}/api/docker-cc/pool")["containers"]
-            return sum(one["state"] == "warm" for one in containers) >= count
+            return any(one["state"] == "warm" for one in containers)
 
-        until(look, f"{count} warm containers of {self.name}")
+        until(look, f"{self.name} has a warm container")
 
     def well(self):
         """Waits until it answers: after some failures in a row it asks nobody for a while."""

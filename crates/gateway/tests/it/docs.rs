@@ -85,6 +85,24 @@ async fn the_openai_api_by_curl() {
 }
 
 #[tokio::test]
+async fn a_conversation_by_curl() {
+    let gateway = Gateway::start(Setup::default()).await;
+    let said = sh(
+        &gateway,
+        &block("docs/providers.md", "conversation by curl"),
+    )
+    .await;
+    let (_, second) = said.split_once('\n').expect("two answers");
+    let second: serde_json::Value = serde_json::from_str(second).expect("JSON");
+    let content = second["choices"][0]["message"]["content"].as_str();
+    assert!(content.is_some_and(|text| text.contains("teal")), "{said}");
+    let sessions = gateway.get("/api/docker-cc/sessions").await;
+    let listed = sessions["sessions"].as_array().expect("a list");
+    assert_eq!(listed.len(), 1, "{sessions}");
+    gateway.stop().await;
+}
+
+#[tokio::test]
 async fn a_session_by_redis_cli() {
     let gateway = Gateway::start(Setup::default()).await;
     gateway.claim("demo").await;
