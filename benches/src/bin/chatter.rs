@@ -1,7 +1,7 @@
 //! Stands in for `claude` where the stream behind it is measured: it speaks just enough of its
 //! protocol to become warm, and answers a prompt `count=N pace=P mark=M` with N text deltas, P of them a
-//! second, or as fast as they are taken when P is 0. Each is a numbered word that begins with M, `w`
-//! unless it is given.
+//! second, or as fast as they are taken when P is 0. Each is a numbered word that begins with M. Without
+//! a mark it begins with `w`, and the whole text is not told once more at the end: it may be very long.
 //!
 //! The real CLI cannot print fast enough to show what the rest of the way can carry. Each delta's text
 //! begins with the time at which it was printed, in µs since the Unix epoch.
@@ -32,7 +32,6 @@ async fn main() -> Result<()> {
                 let count = number("count=").context("the prompt says no count=")?;
                 let mut words = prompt.split_whitespace();
                 let mark = words.find_map(|word| word.strip_prefix("mark="));
-                let mark = mark.unwrap_or("w");
                 turn(&line["uuid"], count, number("pace=").unwrap_or(0), mark)?;
             }
             _ => {}
@@ -88,7 +87,7 @@ fn answer(request_id: &Value) -> Result<()> {
         {"subtype": "success", "request_id": request_id, "response": {}}}))
 }
 
-fn turn(prompt: &Value, count: u64, pace: u64, mark: &str) -> Result<()> {
+fn turn(prompt: &Value, count: u64, pace: u64, mark: Option<&str>) -> Result<()> {
     let event =
         |event: Value| json!({"type": "stream_event", "event": event, "session_id": SESSION});
     print(
@@ -102,32 +101,44 @@ fn turn(prompt: &Value, count: u64, pace: u64, mark: &str) -> Result<()> {
     print(&event(
         json!({"type": "content_block_start", "index": 0, "content_block": {"type": "text", "text": ""}}),
     ))?;
-    deltas(count, pace, mark)?;
+    let text = deltas(count, pace, mark)?;
+    if mark.is_some() {
+        let content = json!([{"type": "text", "text": text}]);
+        print(
+            &json!({"type": "assistant", "parent_tool_use_id": null, "session_id": SESSION,
+            "message": {"id": "msg_1", "role": "assistant", "content": content}}),
+        )?;
+    }
     print(&event(json!({"type": "content_block_stop", "index": 0})))?;
     print(&event(json!({"type": "message_stop"})))?;
     print(
-        &json!({"type": "result", "subtype": "success", "is_error": false, "result": "done",
+        &json!({"type": "result", "subtype": "success", "is_error": false, "result": text,
         "session_id": SESSION, "duration_ms": 1, "total_cost_usd": 0.0, "num_turns": 1,
         "usage": {"input_tokens": 1, "output_tokens": 1}, "user_message_uuids": [prompt]}),
     )
 }
 
 #[expect(clippy::disallowed_methods, reason = "the pace is what was asked for")]
-fn deltas(count: u64, pace: u64, mark: &str) -> Result<()> {
+fn deltas(count: u64, pace: u64, mark: Option<&str>) -> Result<String> {
     let mut out = std::io::stdout().lock();
     let mut waiting = Vec::with_capacity(WRITE + 1024);
     let began = std::time::Instant::now();
+    let (mut said, begins) = (String::new(), mark.unwrap_or("w"));
     for number in 0..count {
         if pace > 0 {
             let due = Duration::from_secs_f64(number as f64 / pace as f64);
             std::thread::sleep(due.saturating_sub(began.elapsed()));
         }
         let now = SystemTime::now().duration_since(UNIX_EPOCH)?.as_micros();
+        let word = format!("{now} {begins}{number:07} ");
+        if mark.is_some() {
+            said.push_str(&word);
+        }
         // What the CLI prints for a delta, as long as its lines are.
         writeln!(
             waiting,
             "{{\"type\":\"stream_event\",\"event\":{{\"type\":\"content_block_delta\",\"index\":0,\
-             \"delta\":{{\"type\":\"text_delta\",\"text\":\"{now} {mark}{number:07} \"}}}},\
+             \"delta\":{{\"type\":\"text_delta\",\"text\":\"{word}\"}}}},\
              \"session_id\":\"{SESSION}\",\"parent_tool_use_id\":null,\
              \"uuid\":\"8d4f4a52-0000-4000-8000-{number:012}\",\"api_message_id\":\"msg_1\"}}"
         )?;
@@ -138,5 +149,6 @@ fn deltas(count: u64, pace: u64, mark: &str) -> Result<()> {
         }
     }
     out.write_all(&waiting)?;
-    Ok(out.flush()?)
+    out.flush()?;
+    Ok(said)
 }

@@ -20,7 +20,7 @@ use crate::{Arguments, model};
 /// What the model is asked where `claude` is the real one. It repeats it, a word per delta.
 const PROMPT: &str = "Say in one short sentence that you are ready to help.";
 /// What the stand-in for `claude` is asked.
-const CHATTER: &str = "count=3";
+const CHATTER: &str = "count=3 mark=word";
 
 /// How much to measure.
 #[derive(Debug, Clone, Copy)]
