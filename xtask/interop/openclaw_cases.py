@@ -118,6 +118,10 @@ def all_tools(run):
     one_container(run, way, 2)
     count = len(way.exchanges[0]["body"]["tools"])
     check(count >= 50, f"it offered {count} functions only")
+    offered = run.seen()[0].record["toolNames"]
+    check("mcp__client__exec" in offered, f"the model was not offered it: {offered}")
+    twice = {"Bash", "Read", "Write", "Edit"}.intersection(offered)
+    check(not twice, f"the CLI has tools that the configuration takes away: {twice}")
 
 
 @case("few tools, and nothing added to the newest message")

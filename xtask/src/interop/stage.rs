@@ -34,7 +34,11 @@ fn main_plan() -> Plan {
             // Whoever has another provider goes there at once.
             "openai": { "unavailableRetryAfterMs": 121_000 },
             "pool": { "minWarm": 2, "maxTotal": 6, "maxPerAgent": 6, "claimTimeoutMs": 60_000 },
-            "claude": { "env": { AT_ONCE.0: AT_ONCE.1 } },
+            "claude": {
+                "env": { AT_ONCE.0: AT_ONCE.1 },
+                // Clients bring tools of the same purpose.
+                "extraArgs": ["--disallowedTools", "Bash,Read,Write,Edit"],
+            },
         }),
     }
 }
