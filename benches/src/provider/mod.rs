@@ -35,6 +35,8 @@ pub(crate) struct Extent {
     pub(crate) real_turns: usize,
     /// Answers at once.
     pub(crate) streams: usize,
+    /// Waves of them by either route, one more that begins the conversations.
+    pub(crate) waves: usize,
     /// Words of each of them.
     pub(crate) words: u64,
     /// Decisions of the chain, of each kind.
@@ -52,6 +54,7 @@ impl Extent {
             real_conversations: 2,
             real_turns: 5,
             streams: 20,
+            waves: 2,
             words: 40,
             decisions: 5,
             looks: 100,
@@ -66,6 +69,7 @@ impl Extent {
             real_conversations: 15,
             real_turns: 10,
             streams: 100,
+            waves: 5,
             words: 100,
             decisions: 50,
             looks: 1000,

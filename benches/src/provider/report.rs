@@ -45,7 +45,7 @@ impl Provided {
                     self.extent.streams
                 ),
                 self.streams.begun.first.count() == self.extent.streams
-                    && self.streams.later.first.count() == self.extent.streams,
+                    && self.streams.later.first.count() == self.extent.streams * self.extent.waves,
             ),
             (
                 format!("without Redis or Docker another provider answers within {DECISION_MS} ms"),
@@ -60,7 +60,7 @@ impl Provided {
         json!({
             "load": self.load,
             "firstDeltaMs": {"standIn": compared(&self.light), "claude": compared(&self.real)},
-            "streams": {"count": self.extent.streams, "words": self.extent.words,
+            "streams": {"count": self.extent.streams, "waves": self.extent.waves, "words": self.extent.words,
                 "wordsPerSecond": PACE, "begun": waved(&streams.begun),
                 "later": waved(&streams.later), "native": waved(&streams.native),
                 "idleBytes": streams.idle_bytes, "mostBytes": streams.most_bytes},
@@ -191,8 +191,8 @@ mod tests {
             first: routes(10.0, 10.5),
             later: routes(5.0, later),
         };
-        let wave = || Wave {
-            first: samples(9.0, extent.streams),
+        let wave = |waves| Wave {
+            first: samples(9.0, extent.streams * waves),
             delay: samples(0.5, 3),
         };
         Provided {
@@ -201,9 +201,9 @@ mod tests {
             light: overhead(5.25),
             real: overhead(7.0),
             streams: Streams {
-                begun: wave(),
-                later: wave(),
-                native: wave(),
+                begun: wave(1),
+                later: wave(extent.waves),
+                native: wave(extent.waves),
                 idle_bytes: 10_000_000,
                 most_bytes: 20_000_000,
             },

@@ -20,7 +20,7 @@ pub(crate) const PACE: u64 = 20;
 /// Until so many containers are warm.
 const FILL: Duration = Duration::from_secs(300);
 
-/// What was heard of as many answers as there are streams.
+/// What was heard of answers of which all begin at once.
 #[derive(Debug, Default)]
 pub(crate) struct Wave {
     /// From the request to the first words, in ms.
@@ -29,7 +29,7 @@ pub(crate) struct Wave {
     pub(crate) delay: Samples,
 }
 
-/// All waves, in the order in which they came.
+/// All waves: the first one, then those of either route in turns.
 #[derive(Debug, Default)]
 pub(crate) struct Streams {
     /// First turns by the OpenAI API, each with its claim.
@@ -67,16 +67,17 @@ pub(super) async fn measure(
     let mut talks: Vec<Talk> = (0..many)
         .map(|number| Talk::new(number, extent.words))
         .collect();
-    let waves = [
-        (Route::OpenAi, &mut streams.begun),
-        (Route::OpenAi, &mut streams.later),
-        (Route::Native, &mut streams.native),
-    ];
-    for (route, wave) in waves {
-        let (next, most) = at_once(&gateway, talks, route, wave).await?;
-        streams.most_bytes = streams.most_bytes.max(most);
-        talks = next;
+    let begun = at_once(&gateway, &mut talks, Route::OpenAi, &mut streams.begun);
+    let mut most = begun.await?;
+    for _ in 0..extent.waves {
+        for (route, wave) in [
+            (Route::OpenAi, &mut streams.later),
+            (Route::Native, &mut streams.native),
+        ] {
+            most = most.max(at_once(&gateway, &mut talks, route, wave).await?);
+        }
     }
+    streams.most_bytes = most;
     Ok(streams)
 }
 
@@ -149,15 +150,15 @@ impl Talk {
     }
 }
 
-/// A turn of all conversations at once, and the most that the gateway occupied meanwhile.
+/// A turn of all conversations at once; the most that the gateway occupied meanwhile, in bytes.
 async fn at_once(
     gateway: &Running,
-    talks: Vec<Talk>,
+    talks: &mut Vec<Talk>,
     route: Route,
     wave: &mut Wave,
-) -> Result<(Vec<Talk>, u64)> {
+) -> Result<u64> {
     let mut turns = JoinSet::new();
-    for mut talk in talks {
+    for mut talk in talks.drain(..) {
         let (client, base) = (gateway.client.clone(), gateway.base.clone());
         turns.spawn(async move {
             let heard = talk.turn(&client, &base, route).await?;
@@ -165,12 +166,12 @@ async fn at_once(
         });
     }
     let mut look = tokio::time::interval(Duration::from_millis(50));
-    let (mut talks, mut most) = (Vec::new(), 0);
+    let mut most = 0;
     loop {
         tokio::select! {
             ended = turns.join_next() => {
                 let Some(ended) = ended else {
-                    return Ok((talks, most));
+                    return Ok(most);
                 };
                 let (talk, heard) = ended??;
                 wave.first.add(heard.first_ms);

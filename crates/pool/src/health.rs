@@ -37,7 +37,9 @@ impl Pool {
     /// How the pool is. Cheap enough to ask every second; never fails, never waits long.
     pub async fn health(&self) -> Health {
         let inner = &*self.inner;
-        let redis = tokio::time::timeout(CHECK_TIMEOUT, inner.store.ping());
+        // At once where it is known already that Redis does not answer anybody.
+        let redis = inner.unless_lost(inner.store.ping());
+        let redis = tokio::time::timeout(CHECK_TIMEOUT, redis);
         let (redis, runtime) = tokio::join!(redis, inner.runtime.ping());
         let redis = match redis {
             Ok(answer) => Check::of(answer),
