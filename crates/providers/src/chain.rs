@@ -21,6 +21,7 @@ use futures::future::join_all;
 use futures::stream;
 use serde_json::{Map, json};
 
+use self::breaker::Resort;
 use self::following::Following;
 use self::member::{Member, Trial};
 use self::opening::shows;
@@ -56,10 +57,20 @@ pub struct UnknownProvider {
     pub known: Vec<String>,
 }
 
+/// Why there is no answer.
+enum Vain {
+    /// Of those who were asked nobody answers, or one refused what nobody would do.
+    Refused(Refused),
+    /// Nobody could be asked.
+    NobodyAsked(Hops),
+}
+
 /// Who did not answer, so far.
 #[derive(Default)]
 struct Hops {
     passed: Vec<Passed>,
+    /// One of them was asked.
+    asked: bool,
     /// When one of them can be asked again.
     soonest: Option<Duration>,
 }
@@ -100,6 +111,48 @@ impl Chain {
         let mut members = self.members.iter();
         members.find(|member| member.name() == model.provider())
     }
+
+    /// Asks those of the route in turn until one answers.
+    async fn ask(
+        &self,
+        route: &[ModelRef],
+        conversation: &Conversation,
+        resort: Resort,
+    ) -> Result<Reply, Vain> {
+        let mut hops = Hops::default();
+        for model in route {
+            let Some(member) = self.member(model) else {
+                continue;
+            };
+            let name = model.to_string();
+            let trial = match member.begin(&name, resort) {
+                Ok(trial) => trial,
+                Err((passed, wait)) => {
+                    hops.add(passed, Some(wait));
+                    continue;
+                }
+            };
+            let conversation = Conversation {
+                model: Some(name.clone()),
+                ..conversation.clone()
+            };
+            match answer(member, trial, conversation).await {
+                Ok(reply) => return Ok(hops.lead_to(&name, reply)),
+                Err(refused) if goes_on(refused.kind) => hops.failed(name, refused),
+                Err(refused) => {
+                    return Err(Vain::Refused(Refused {
+                        passed: [hops.passed, refused.passed].concat(),
+                        ..refused
+                    }));
+                }
+            }
+        }
+        Err(if hops.asked {
+            Vain::Refused(hops.in_vain())
+        } else {
+            Vain::NobodyAsked(hops)
+        })
+    }
 }
 
 #[async_trait]
@@ -123,41 +176,25 @@ impl Provider for Chain {
         let route = self
             .route(&conversation)
             .map_err(|error| Refused::new(FailureKind::InvalidRequest, error.to_string()))?;
-        let mut hops = Hops::default();
-        for model in route {
-            let Some(member) = self.member(&model) else {
-                continue;
-            };
-            let name = model.to_string();
-            let trial = match member.begin(&name) {
-                Ok(trial) => trial,
-                Err((passed, wait)) => {
-                    hops.add(passed, Some(wait));
-                    continue;
-                }
-            };
-            let conversation = Conversation {
-                model: Some(name.clone()),
-                ..conversation.clone()
-            };
-            match answer(member, trial, conversation).await {
-                Ok(reply) => return Ok(hops.lead_to(&name, reply)),
-                Err(refused) if goes_on(refused.kind) => hops.failed(name, refused),
-                Err(refused) => {
-                    return Err(Refused {
-                        passed: [hops.passed, refused.passed].concat(),
-                        ..refused
-                    });
-                }
-            }
-        }
-        Err(hops.in_vain())
+        // To pass by helps only as long as there is somebody else.
+        let answer = match self.ask(&route, &conversation, Resort::First).await {
+            Err(Vain::NobodyAsked(_)) => self.ask(&route, &conversation, Resort::Last).await,
+            other => other,
+        };
+        answer.map_err(|vain| match vain {
+            Vain::Refused(refused) => refused,
+            Vain::NobodyAsked(hops) => hops.in_vain(),
+        })
     }
 
     async fn health(&self) -> ProviderHealth {
+        let resort = match &self.members[..] {
+            [_] => Resort::Last,
+            _ => Resort::First,
+        };
         let members = self.members.iter().map(async |member| {
             let mut health = member.provider.health().await;
-            if let Some(why) = member.closed_off() {
+            if let Some(why) = member.closed_off(resort) {
                 health.status = HealthStatus::Unavailable;
                 health.reasons.push(why);
             }
@@ -236,6 +273,7 @@ fn refusal(failed: &Failed, passed: Vec<Passed>) -> Refused {
 
 impl Hops {
     fn failed(&mut self, model: String, refused: Refused) {
+        self.asked = true;
         self.passed.extend(refused.passed);
         let passed = Passed {
             provider: model,

@@ -8,6 +8,9 @@
 //!    └──────────── it speaks ──────────┼─────────────────────────────┤
 //!                                      └──── it fails (longer) ──────┘
 //! ```
+//!
+//! Where nobody else may be asked a pause of its own is over at once, and all are asked while one
+//! probes; a wait that the provider asked for is kept.
 
 use std::time::Duration;
 
@@ -40,12 +43,23 @@ enum State {
     },
     Open {
         until: Instant,
+        /// It asked itself to be left alone until then.
+        asked: Instant,
         why: FailureKind,
     },
     /// One is being asked.
     HalfOpen {
         why: FailureKind,
     },
+}
+
+/// Whether somebody else may be asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Resort {
+    /// Perhaps.
+    First,
+    /// No: nothing is gained by passing by. What the provider itself asked for still counts.
+    Last,
 }
 
 /// Whether somebody may ask.
@@ -67,21 +81,25 @@ impl Breaker {
         }
     }
 
-    pub(super) fn admit(&mut self, now: Instant) -> Admission {
-        match self.state {
-            State::Closed { .. } => Admission::Asked,
-            State::Open { until, why } if now < until => Admission::PassedBy {
-                kind: why,
-                wait: until - now,
-            },
-            State::Open { why, .. } => {
-                self.state = State::HalfOpen { why };
-                Admission::Probes
-            }
-            State::HalfOpen { why } => Admission::PassedBy {
+    pub(super) fn admit(&mut self, resort: Resort, now: Instant) -> Admission {
+        match (self.state, resort) {
+            (State::Closed { .. }, _) | (State::HalfOpen { .. }, Resort::Last) => Admission::Asked,
+            (State::HalfOpen { why }, Resort::First) => Admission::PassedBy {
                 kind: why,
                 wait: SHORTEST,
             },
+            (State::Open { until, asked, why }, _) => {
+                let until = match resort {
+                    Resort::First => until,
+                    Resort::Last => asked,
+                };
+                if now < until {
+                    let wait = until - now;
+                    return Admission::PassedBy { kind: why, wait };
+                }
+                self.state = State::HalfOpen { why };
+                Admission::Probes
+            }
         }
     }
 
@@ -129,7 +147,8 @@ impl Breaker {
             && is_probe
         {
             // Whoever comes next is the next probe.
-            self.state = State::Open { until: now, why };
+            let (until, asked) = (now, now);
+            self.state = State::Open { until, asked, why };
         }
     }
 
@@ -151,7 +170,14 @@ impl Breaker {
             State::HalfOpen { .. } if is_probe => self.open(kind, asked, now),
             State::HalfOpen { .. } => {}
             // It was asked before this opened, and may ask for more.
-            State::Open { until, .. } => *until = (*until).max(now + asked.unwrap_or_default()),
+            State::Open {
+                until,
+                asked: waited,
+                ..
+            } => {
+                *waited = (*waited).max(now + asked.unwrap_or_default());
+                *until = (*until).max(*waited);
+            }
         }
     }
 
@@ -160,16 +186,31 @@ impl Breaker {
             .saturating_mul(1 << self.openings.min(16))
             .min(LONGEST);
         self.openings += 1;
-        let until = now + own.max(asked.unwrap_or_default());
-        self.state = State::Open { until, why };
+        let asked = asked.unwrap_or_default();
+        self.state = State::Open {
+            until: now + own.max(asked),
+            asked: now + asked,
+            why,
+        };
     }
 
     /// For how long nobody may ask, and why.
-    pub(super) fn closed_off(&self, now: Instant) -> Option<(FailureKind, Duration)> {
-        match self.state {
-            State::Closed { .. } => None,
-            State::Open { until, why } => Some((why, until.saturating_duration_since(now))),
-            State::HalfOpen { why } => Some((why, Duration::ZERO)),
+    pub(super) fn closed_off(
+        &self,
+        resort: Resort,
+        now: Instant,
+    ) -> Option<(FailureKind, Duration)> {
+        match (self.state, resort) {
+            (State::Closed { .. } | State::HalfOpen { .. }, Resort::Last)
+            | (State::Closed { .. }, Resort::First) => None,
+            (State::HalfOpen { why }, Resort::First) => Some((why, Duration::ZERO)),
+            (State::Open { until, why, .. }, Resort::First) => {
+                Some((why, until.saturating_duration_since(now)))
+            }
+            (State::Open { asked, why, .. }, Resort::Last) => {
+                let wait = asked.saturating_duration_since(now);
+                (!wait.is_zero()).then_some((why, wait))
+            }
         }
     }
 
@@ -202,7 +243,7 @@ mod tests {
     fn opened(now: Instant) -> Breaker {
         let mut breaker = Breaker::new();
         for _ in 0..FAILURES {
-            assert_eq!(breaker.admit(now), Admission::Asked);
+            assert_eq!(breaker.admit(Resort::First, now), Admission::Asked);
             fail(&mut breaker, now);
         }
         breaker
@@ -217,10 +258,16 @@ mod tests {
         breaker.succeeded(false);
         fail(&mut breaker, now);
         fail(&mut breaker, now);
-        assert_eq!((breaker.admit(now), breaker.level()), (Admission::Asked, 0));
+        assert_eq!(
+            (breaker.admit(Resort::First, now), breaker.level()),
+            (Admission::Asked, 0)
+        );
         fail(&mut breaker, now);
         let passed = passed_by(FailureKind::Unavailable, SECOND);
-        assert_eq!((breaker.admit(now), breaker.level()), (passed, 2));
+        assert_eq!(
+            (breaker.admit(Resort::First, now), breaker.level()),
+            (passed, 2)
+        );
     }
 
     #[test]
@@ -237,7 +284,7 @@ mod tests {
             let wanted = waited.map_or(Admission::Asked, |wait| {
                 passed_by(FailureKind::RateLimited, wait)
             });
-            assert_eq!(breaker.admit(now), wanted, "{asked:?}");
+            assert_eq!(breaker.admit(Resort::First, now), wanted, "{asked:?}");
         }
     }
 
@@ -246,16 +293,19 @@ mod tests {
         let now = Instant::now();
         let mut breaker = opened(now);
         let later = now + SECOND;
-        assert_eq!(breaker.admit(later), Admission::Probes);
+        assert_eq!(breaker.admit(Resort::First, later), Admission::Probes);
         let passed = passed_by(FailureKind::Unavailable, SECOND);
-        assert_eq!((breaker.admit(later), breaker.level()), (passed, 1));
+        assert_eq!(
+            (breaker.admit(Resort::First, later), breaker.level()),
+            (passed, 1)
+        );
         // Those that began before do not decide.
         breaker.succeeded(false);
         fail(&mut breaker, later);
         assert_eq!(breaker.level(), 1);
         breaker.succeeded(true);
         assert_eq!(
-            (breaker.admit(later), breaker.level()),
+            (breaker.admit(Resort::First, later), breaker.level()),
             (Admission::Asked, 0)
         );
         fail(&mut breaker, later);
@@ -268,12 +318,12 @@ mod tests {
         let mut breaker = opened(now);
         let mut pauses = Vec::new();
         for _ in 0..7 {
-            let Some((_, wait)) = breaker.closed_off(now) else {
+            let Some((_, wait)) = breaker.closed_off(Resort::First, now) else {
                 panic!("it is closed");
             };
             pauses.push(wait.as_secs());
             now += wait;
-            assert_eq!(breaker.admit(now), Admission::Probes);
+            assert_eq!(breaker.admit(Resort::First, now), Admission::Probes);
             breaker.failed(true, FailureKind::Stalled, None, now);
         }
         assert_eq!(pauses, [1, 2, 4, 8, 16, 30, 30]);
@@ -284,12 +334,12 @@ mod tests {
         let now = Instant::now();
         let later = now + SECOND;
         let mut breaker = opened(now);
-        assert_eq!(breaker.admit(later), Admission::Probes);
+        assert_eq!(breaker.admit(Resort::First, later), Admission::Probes);
         breaker.spoke(true);
-        assert_eq!(breaker.admit(later), Admission::Asked);
+        assert_eq!(breaker.admit(Resort::First, later), Admission::Asked);
         breaker.failed(true, FailureKind::ContainerLost, None, later);
         let passed = passed_by(FailureKind::ContainerLost, SECOND * 2);
-        assert_eq!(breaker.admit(later), passed);
+        assert_eq!(breaker.admit(Resort::First, later), passed);
     }
 
     #[test]
@@ -302,13 +352,47 @@ mod tests {
             Some(FailureKind::Interrupted),
         ] {
             let mut breaker = opened(now);
-            assert_eq!(breaker.admit(later), Admission::Probes);
+            assert_eq!(breaker.admit(Resort::First, later), Admission::Probes);
             match gone {
                 None => breaker.left(true, later),
                 Some(kind) => breaker.failed(true, kind, Some(SECOND), later),
             }
-            assert_eq!(breaker.admit(later), Admission::Probes, "{gone:?}");
+            assert_eq!(
+                breaker.admit(Resort::First, later),
+                Admission::Probes,
+                "{gone:?}"
+            );
         }
+    }
+
+    #[test]
+    fn where_nobody_else_may_be_asked_only_what_was_asked_for_is_waited_for() {
+        let now = Instant::now();
+        let mut breaker = opened(now);
+        assert_eq!(breaker.closed_off(Resort::Last, now), None);
+        assert_eq!(breaker.admit(Resort::Last, now), Admission::Probes);
+        assert_eq!(breaker.admit(Resort::Last, now), Admission::Asked);
+        let passed = passed_by(FailureKind::Unavailable, SECOND);
+        assert_eq!(breaker.admit(Resort::First, now), passed);
+        breaker.succeeded(true);
+        assert_eq!(breaker.level(), 0);
+
+        let (kind, wait) = (FailureKind::RateLimited, SECOND / 10);
+        breaker.failed(false, kind, Some(wait), now);
+        assert_eq!(
+            breaker.closed_off(Resort::Last, now),
+            Some((kind, wait)),
+            "not for as long as where others can be asked"
+        );
+        assert_eq!(breaker.admit(Resort::Last, now), passed_by(kind, wait));
+        assert_eq!(breaker.admit(Resort::First, now), passed_by(kind, SECOND));
+        // Whoever was asked before may hear of a longer one.
+        breaker.failed(false, kind, Some(SECOND * 2), now);
+        let passed = passed_by(kind, SECOND * 2);
+        assert_eq!(breaker.admit(Resort::Last, now), passed);
+        assert_eq!(breaker.admit(Resort::First, now), passed);
+        let later = now + SECOND * 2;
+        assert_eq!(breaker.admit(Resort::Last, later), Admission::Probes);
     }
 
     #[test]
@@ -322,7 +406,10 @@ mod tests {
             let is_open = breaker.level() == 2;
             assert_eq!(is_open, witness(kind) == Witness::Ill, "{kind}");
             let mut breaker = opened(now);
-            assert_eq!(breaker.admit(now + SECOND), Admission::Probes);
+            assert_eq!(
+                breaker.admit(Resort::First, now + SECOND),
+                Admission::Probes
+            );
             breaker.failed(true, kind, None, now + SECOND);
             let is_closed = breaker.level() == 0;
             assert_eq!(is_closed, witness(kind) == Witness::Well, "{kind}");
@@ -338,7 +425,7 @@ mod tests {
             let mut asking: Vec<bool> = Vec::new();
             for (step, kind, wait) in steps {
                 match step {
-                    0 => match breaker.admit(now) {
+                    0 => match breaker.admit(if kind % 3 == 0 { Resort::Last } else { Resort::First }, now) {
                         Admission::Asked => asking.push(false),
                         Admission::Probes => {
                             prop_assert!(!asking.contains(&true), "two probe");
@@ -362,7 +449,7 @@ mod tests {
             for is_probe in asking {
                 breaker.left(is_probe, now);
             }
-            let is_asked = breaker.admit(now + LONGEST_ASKED);
+            let is_asked = breaker.admit(Resort::First, now + LONGEST_ASKED);
             prop_assert!(!matches!(is_asked, Admission::PassedBy { .. }), "{is_asked:?}");
         }
     }

@@ -5,7 +5,7 @@ use ccpool::provider::{Passed, Provider};
 use ccpool::{Event, FailureKind};
 use tokio::time::Instant;
 
-use super::breaker::{Admission, Breaker};
+use super::breaker::{Admission, Breaker, Resort};
 
 /// A provider of a chain, and whether it is asked.
 #[derive(Debug)]
@@ -41,10 +41,14 @@ impl Member {
     ///
     /// # Errors
     /// Why not, as what is told of a provider that was to answer as `model`, and for how long.
-    pub(super) fn begin(self: &Arc<Self>, model: &str) -> Result<Trial, (Passed, Duration)> {
+    pub(super) fn begin(
+        self: &Arc<Self>,
+        model: &str,
+        resort: Resort,
+    ) -> Result<Trial, (Passed, Duration)> {
         let admission = {
             let mut breaker = self.breaker();
-            let admission = breaker.admit(Instant::now());
+            let admission = breaker.admit(resort, Instant::now());
             self.show(&breaker);
             admission
         };
@@ -75,8 +79,8 @@ impl Member {
     }
 
     /// Why it is not asked, for a person.
-    pub(super) fn closed_off(&self) -> Option<String> {
-        let (kind, wait) = self.breaker().closed_off(Instant::now())?;
+    pub(super) fn closed_off(&self, resort: Resort) -> Option<String> {
+        let (kind, wait) = self.breaker().closed_off(resort, Instant::now())?;
         Some(format!(
             "it has failed ({kind}) and is asked again in {} ms",
             wait.as_millis()

@@ -140,7 +140,7 @@ async fn a_probe_that_fails_makes_the_pause_longer() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn when_all_are_open_nobody_is_asked_and_the_first_to_open_is_named() {
+async fn when_all_ask_to_wait_nobody_is_asked_and_the_first_to_open_is_named() {
     let world = World::new();
     for (fake, wait) in [(&world.docker, 60), (&world.cli, 7), (&world.api, 90)] {
         fake.will([Act::Refuse(FailureKind::RateLimited, Some(SECOND * wait))]);
@@ -153,6 +153,45 @@ async fn when_all_are_open_nobody_is_asked_and_the_first_to_open_is_named() {
     assert_eq!(refused.kind, FailureKind::RateLimited);
     assert_eq!(refused.retry_after, Some(SECOND * 5));
     assert_eq!(refused.passed.len(), 3);
+}
+
+#[tokio::test(start_paused = true)]
+async fn when_all_have_failed_they_are_asked_all_the_same() {
+    let world = World::new();
+    for fake in [&world.docker, &world.cli, &world.api] {
+        fake.will(refusals(FailureKind::Unavailable, 4));
+    }
+    for round in 0..4 {
+        let refused = world.ask().await.expect_err("nobody answers");
+        assert_eq!(refused.passed.len(), 3, "{round}");
+        assert_eq!(world.who(), ["docker", "cli", "api"], "{round}");
+    }
+    // The first of them works again, and the next one is there for others once more.
+    assert_eq!(
+        world.ask().await.expect("an answer").provider,
+        "docker-claude-code"
+    );
+    assert_eq!(world.who(), ["docker"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_asks_to_wait_is_left_out_of_the_last_resort() {
+    let world = World::new();
+    let wait = Some(SECOND * 20);
+    world
+        .docker
+        .will([Act::Refuse(FailureKind::RateLimited, wait)]);
+    world.cli.will(refusals(FailureKind::Stalled, 4));
+    world.api.will(refusals(FailureKind::Overloaded, 4));
+    for _ in 0..4 {
+        world.ask().await.expect_err("nobody answers");
+    }
+    world.who();
+    let reply = world.ask().await.expect("the next one works again");
+    assert_eq!(reply.provider, "claude-cli");
+    assert_eq!(reply.passed.len(), 1);
+    assert_eq!(reply.passed[0].kind, FailureKind::RateLimited);
+    assert_eq!(world.who(), ["cli"]);
 }
 
 #[tokio::test(start_paused = true)]

@@ -404,6 +404,28 @@ async fn a_chain_of_one_does_the_same() {
 }
 
 #[tokio::test]
+async fn a_chain_of_one_is_asked_however_often_it_has_failed() {
+    let docker = Fake::new("docker-claude-code");
+    let chain = Chain::new(vec![docker.clone()], &Config::default()).expect("a chain");
+    docker.will(vec![Act::Refuse(FailureKind::Unavailable, None); 10]);
+    for _ in 0..10 {
+        let refused = chain
+            .reply(asked(None))
+            .await
+            .expect_err("it does not answer");
+        assert_eq!(refused.kind, FailureKind::Unavailable);
+        assert_eq!(docker.asked().len(), 1);
+    }
+    assert_eq!(
+        chain.health().await.status,
+        HealthStatus::Ok,
+        "its own word"
+    );
+    let reply = chain.reply(asked(None)).await.expect("it works again");
+    assert_eq!(all(reply).await.len(), 3);
+}
+
+#[tokio::test]
 async fn a_model_without_a_provider_is_told() {
     let mut config = Config::default();
     config.model.fallbacks = vec!["anthropic/claude-x".parse().expect("a model")];
