@@ -108,7 +108,7 @@ class Site:
         until(look, f"{self.name} has a warm container")
 
     def well(self):
-        """Waits until it answers: after some failures in a row it asks nobody for a while."""
+        """Waits until it answers again after a failure."""
 
         def answered():
             body = {"model": "opus", "messages": [{"role": "user", "content": "Are you well?"}]}

@@ -42,7 +42,7 @@ pub(crate) struct InteropArguments {
 enum Client {
     /// The official Python client.
     Openai,
-    /// LiteLLM, as a library and as a router.
+    /// LiteLLM, as a library, a router and a proxy.
     Litellm,
     /// OpenClaw, a chat-bot with tools of its own.
     Openclaw,

@@ -18,7 +18,7 @@ const OPENCLAW: (&str, &str) = ("openclaw", "2026.9.6");
 /// `mcp` is what `litellm` wants as soon as there are tools.
 const PYTHON: [(&str, &str); 3] = [
     ("openai", "2.54.0"),
-    ("litellm", "1.106.2"),
+    ("litellm[proxy]", "1.106.2"),
     ("mcp", "2.3.0"),
 ];
 
