@@ -43,6 +43,27 @@ impl Usage {
             .saturating_add(self.cache_read_input_tokens)
     }
 
+    /// Both together.
+    #[must_use]
+    pub fn plus(self, other: Self) -> Self {
+        let [input, output, created, read] = [
+            (self.input_tokens, other.input_tokens),
+            (self.output_tokens, other.output_tokens),
+            (
+                self.cache_creation_input_tokens,
+                other.cache_creation_input_tokens,
+            ),
+            (self.cache_read_input_tokens, other.cache_read_input_tokens),
+        ]
+        .map(|(one, other)| one.saturating_add(other));
+        Self {
+            input_tokens: input,
+            output_tokens: output,
+            cache_creation_input_tokens: created,
+            cache_read_input_tokens: read,
+        }
+    }
+
     /// None if nothing was read, which says that nobody has counted.
     pub fn known(self) -> Option<Self> {
         (self.prompt() > 0).then_some(self)
@@ -76,6 +97,18 @@ mod tests {
         }
         usage.update(&json!({"output_tokens": 20, "cache_read_input_tokens": 41}));
         assert_eq!((usage.prompt(), usage.output_tokens), (544, 20));
+    }
+
+    #[test]
+    fn each_count_is_added() {
+        let of = |input, output, created, read| Usage {
+            input_tokens: input,
+            output_tokens: output,
+            cache_creation_input_tokens: created,
+            cache_read_input_tokens: read,
+        };
+        let sum = of(1, 2, 3, 4).plus(of(10, 20, 30, u64::MAX));
+        assert_eq!(sum, of(11, 22, 33, u64::MAX));
     }
 
     #[test]

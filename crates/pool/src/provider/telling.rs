@@ -222,19 +222,12 @@ impl Heard {
 /// Two turns of the CLI are one answer.
 fn add(completed: &mut Completed, first: &Completed) {
     completed.cost_usd += first.cost_usd;
-    // The container says what these are.
-    let add = |sum: &mut u64, more: u64| *sum = sum.saturating_add(more);
-    add(&mut completed.duration_ms, first.duration_ms);
+    completed.duration_ms = completed.duration_ms.saturating_add(first.duration_ms);
+    completed.usage = completed.usage.plus(first.usage);
     if let Some(answer) = &mut completed.answer_usage {
         let before = first.answer_usage.unwrap_or(first.usage);
-        add(&mut answer.output_tokens, before.output_tokens);
+        answer.output_tokens = answer.output_tokens.saturating_add(before.output_tokens);
     }
-    let (sum, more) = (&mut completed.usage, first.usage);
-    add(&mut sum.input_tokens, more.input_tokens);
-    add(&mut sum.output_tokens, more.output_tokens);
-    let created = more.cache_creation_input_tokens;
-    add(&mut sum.cache_creation_input_tokens, created);
-    add(&mut sum.cache_read_input_tokens, more.cache_read_input_tokens);
 }
 
 #[cfg(test)]

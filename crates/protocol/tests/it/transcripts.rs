@@ -171,7 +171,9 @@ fn a_request_that_broke_off_is_no_answer() {
         let broken =
             files.find(|path| path.ends_with("t13p_sse_overloaded_once_before_deltas.jsonl"));
         let events = fold(&broken.unwrap());
-        let Some(Event::Completed(completed)) = events.last().map(|event| &event.event) else {
+        let mut endings = events.iter().map(|event| &event.event);
+        let first = endings.find(|event| event.is_terminal());
+        let Some(Event::Completed(completed)) = first else {
             panic!("{version}: {events:?}");
         };
         let answer = completed.answer_usage.unwrap();
