@@ -269,9 +269,11 @@ pub(crate) fn without_cost(mut event: Event) -> Event {
     if let Event::Completed(completed) = &mut event {
         completed.cost_usd = 0.0;
         completed.usage = Usage::default();
+        completed.answer_usage = None;
     } else if let Event::Failed(failed) = &mut event {
         failed.cost_usd = None;
         failed.usage = None;
+        failed.answer_usage = None;
     }
     event
 }

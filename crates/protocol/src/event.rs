@@ -3,6 +3,8 @@
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
+pub use crate::usage::Usage;
+
 use crate::function::FunctionCall;
 use crate::permission::{Behavior, PermissionOutcome, SettledBy};
 use crate::{FailureKind, RequestId, TurnId, UnixMs};
@@ -112,6 +114,11 @@ pub enum Event {
         /// When it is given up, if they are not.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         expires_at: Option<UnixMs>,
+        /// What the answer that these calls end has used, where that is known: the prompt of the
+        /// newest request to the model, and what was written since the turn began or the caller was
+        /// last told of calls.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        usage: Option<Usage>,
     },
     /// Something worth showing that is no answer: a retry, compaction, a limit, progress.
     Status {
@@ -167,8 +174,13 @@ pub enum Status {
 pub struct Completed {
     /// The answer: the text of the last message.
     pub text: String,
-    /// What this turn used.
+    /// What this turn used, all its requests to the model together.
     pub usage: Usage,
+    /// What its last answer used, where that is known: the prompt of the newest request, which says how
+    /// full the model's context is, and what was written since the turn began or the caller was last
+    /// told of calls of its functions.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub answer_usage: Option<Usage>,
     /// What this turn cost, in US dollars, by the CLI's reckoning.
     pub cost_usd: f64,
     /// From the prompt to here, by the CLI's clock.
@@ -204,26 +216,15 @@ pub struct Failed {
     /// What was used up to here, where the CLI said so.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub usage: Option<Usage>,
-    /// What it cost, likewise.
+    /// What its last answer used up to here, as in [`Completed`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub answer_usage: Option<Usage>,
+    /// What it cost, where the CLI said so.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cost_usd: Option<f64>,
     /// Where the time went.
     #[serde(default, skip_serializing_if = "Timings::is_empty")]
     pub timings: Timings,
-}
-
-/// Tokens, by the names of the Messages API.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all(serialize = "camelCase"))]
-pub struct Usage {
-    #[serde(default, alias = "inputTokens")]
-    pub input_tokens: u64,
-    #[serde(default, alias = "outputTokens")]
-    pub output_tokens: u64,
-    #[serde(default, alias = "cacheCreationInputTokens")]
-    pub cache_creation_input_tokens: u64,
-    #[serde(default, alias = "cacheReadInputTokens")]
-    pub cache_read_input_tokens: u64,
 }
 
 /// Stages of a turn, in milliseconds after the prompt was pushed into Redis (or, where that is not
@@ -280,6 +281,7 @@ impl Event {
             tool_effects,
             retry_after_ms: None,
             usage: None,
+            answer_usage: None,
             cost_usd: None,
             timings: Timings::default(),
         }))

@@ -7,16 +7,17 @@
 use serde_json::{Map, Value};
 
 use crate::draft::Draft;
-use crate::event::{Completed, Event, Failed, ReplyEvent, Status, Timings};
+use crate::event::{Completed, Event, Failed, ReplyEvent, Status, Timings, Usage};
 use crate::line::{
-    Asked, Assistant, ControlRequest, Delta, Line, RateLimit, StatusLine, StreamEvent, StreamLine,
-    TurnResult, User,
+    Asked, Assistant, ControlRequest, Delta, Line, Message, RateLimit, StatusLine, StreamEvent,
+    StreamLine, TurnResult, User,
 };
 use crate::{FailureKind, TurnId, UnixMs, outcome};
 use turn::Turn;
 
 mod calls;
 mod own;
+mod spending;
 mod turn;
 
 /// Who decides that a turn has ended.
@@ -102,6 +103,11 @@ impl Fold {
         self.current.ended
     }
 
+    /// What the answer that the running turn gives has used so far, where that is known.
+    pub fn answer_usage(&self) -> Option<Usage> {
+        self.current.spending.answer()
+    }
+
     /// When the turn of the last line began, and its stages so far.
     pub fn timings(&self) -> (UnixMs, Timings) {
         (self.current.began_at, self.current.timings)
@@ -118,6 +124,7 @@ impl Fold {
             tool_effects: self.current.may_have_acted(),
             retry_after_ms: self.current.retry_after_ms,
             usage: None,
+            answer_usage: self.current.spending.answer(),
             cost_usd: None,
             timings: self.current.timings,
         }))
@@ -185,6 +192,7 @@ impl Fold {
             StreamEvent::MessageStart { message } => {
                 let calls = self.current.calls.begin(&message.id);
                 let mut events: Vec<Event> = self.tell(calls).into_iter().collect();
+                self.current.spending.begin(&message.id, &message.usage);
                 events.extend(self.draft.begin(message.id));
                 events
             }
@@ -215,9 +223,11 @@ impl Fold {
                 });
                 retract.into_iter().chain(self.tell(calls)).collect()
             }
-            StreamEvent::ContentBlockStop { .. }
-            | StreamEvent::MessageDelta {}
-            | StreamEvent::Unknown => Vec::new(),
+            StreamEvent::MessageDelta { usage } => {
+                self.current.spending.goes_on(&usage);
+                Vec::new()
+            }
+            StreamEvent::ContentBlockStop { .. } | StreamEvent::Unknown => Vec::new(),
         }
     }
 
@@ -228,6 +238,10 @@ impl Fold {
                 .to_owned();
             self.current.error = Some((error, said));
             return self.draft.drop_unfinished().into_iter().collect();
+        }
+        if line.parent_tool_use_id.is_none() {
+            let Message { id, usage, .. } = &line.message;
+            self.current.spending.finished(id, usage);
         }
         let mut events = Vec::new();
         for block in blocks(&line.message.content) {
@@ -354,10 +368,12 @@ impl Fold {
         self.current.ended = true;
         self.current.timings.result_ms = Some(self.current.since(stamp.at));
         let usage = result.usage;
+        let answer_usage = self.current.spending.answer();
         events.push(if outcome::succeeded(&result) {
             Event::Completed(Box::new(Completed {
                 text: result.result.unwrap_or_default(),
                 usage: usage.unwrap_or_default(),
+                answer_usage,
                 cost_usd,
                 duration_ms: result.duration_ms,
                 session: result.session_id,
@@ -379,6 +395,7 @@ impl Fold {
                 tool_effects: self.current.may_have_acted(),
                 retry_after_ms: self.current.retry_after_ms.filter(|_| waits),
                 usage,
+                answer_usage,
                 cost_usd: Some(cost_usd),
                 timings: self.current.timings,
             }))

@@ -10,7 +10,7 @@
 //! * [`mark`]: the processes of a container;
 //! * [`framing`], [`line`], [`stdin`], [`cli`], [`vigil`]: how `claude` is started, the stream-json that it
 //!   speaks, and what it owes;
-//! * [`event`], [`fold`], [`failure`], [`stages`]: what a reader of a turn is told.
+//! * [`event`], [`fold`], [`failure`], [`stages`], [`usage`]: what a reader of a turn is told.
 
 pub mod access;
 pub mod assignment;
@@ -38,6 +38,7 @@ pub mod stages;
 pub mod state;
 pub mod stdin;
 pub mod transcript;
+pub mod usage;
 pub mod vigil;
 mod wrapper_line;
 

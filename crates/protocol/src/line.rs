@@ -103,7 +103,11 @@ pub enum StreamEvent {
     ContentBlockStop {
         index: u64,
     },
-    MessageDelta {},
+    MessageDelta {
+        /// Counts of the message so far.
+        #[serde(default)]
+        usage: Value,
+    },
     MessageStop {},
     #[serde(other)]
     Unknown,
@@ -113,6 +117,9 @@ pub enum StreamEvent {
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 pub struct MessageStart {
     pub id: String,
+    /// Counts so far; what is read is known, what is written is not.
+    #[serde(default)]
+    pub usage: Value,
 }
 
 /// A piece of a block.
@@ -148,6 +155,9 @@ pub struct Message {
     pub id: String,
     #[serde(default)]
     pub content: Value,
+    /// Counts: those of the beginning for a message that is streamed, all of them for another.
+    #[serde(default)]
+    pub usage: Value,
 }
 
 /// `user`.

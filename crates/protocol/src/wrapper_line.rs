@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::event::Event;
+use crate::event::{Event, Usage};
 use crate::function::FunctionCall;
 use crate::permission::{Behavior, PermissionOutcome, SettledBy};
 use crate::{RequestId, UnixMs};
@@ -56,6 +56,9 @@ pub enum WrapperLine {
         calls: Vec<FunctionCall>,
         #[serde(default, skip_serializing_if = "Option::is_none")]
         expires_at: Option<UnixMs>,
+        /// What the answer that they end has used, where that is known.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        usage: Option<Usage>,
     },
     /// `claude` hung or ended and was started again for the same session.
     Respawned {

@@ -293,8 +293,8 @@ fn usage(message: &Message, envelope: Envelope<'_>) -> Value {
         .sum();
     json!({
         "input_tokens": message.usage.input_tokens.unwrap_or(envelope.input_tokens),
-        "cache_creation_input_tokens": 0,
-        "cache_read_input_tokens": 0,
+        "cache_creation_input_tokens": message.usage.cache_creation_input_tokens,
+        "cache_read_input_tokens": message.usage.cache_read_input_tokens,
         "output_tokens": message.usage.output_tokens.unwrap_or(estimated_tokens(said)),
     })
 }
@@ -421,13 +421,16 @@ mod tests {
     #[test]
     fn the_whole_form_has_the_same_content() {
         let json = r#"{"thinking":"hm","text":"t","toolUse":{"id":"x","name":"Read"},
-            "usage":{"inputTokens":1,"outputTokens":2}}"#;
+            "usage":{"inputTokens":1,"outputTokens":2,"cacheReadInputTokens":3,
+                "cacheCreationInputTokens":4}}"#;
         let whole = whole(&message(json), ENVELOPE);
         assert_eq!(whole["content"][1], json!({"type": "text", "text": "t"}));
         assert_eq!(whole["content"][2]["id"], "x");
         assert_eq!(whole["stop_reason"], "tool_use");
         assert_eq!(whole["usage"]["input_tokens"], 1);
         assert_eq!(whole["usage"]["output_tokens"], 2);
+        assert_eq!(whole["usage"]["cache_read_input_tokens"], 3);
+        assert_eq!(whole["usage"]["cache_creation_input_tokens"], 4);
     }
 
     #[test]

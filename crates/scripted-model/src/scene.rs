@@ -61,6 +61,10 @@ pub struct Message {
 pub struct Usage {
     pub input_tokens: Option<u64>,
     pub output_tokens: Option<u64>,
+    /// Read from a cache; never estimated.
+    pub cache_read_input_tokens: u64,
+    /// Written to a cache; never estimated.
+    pub cache_creation_input_tokens: u64,
 }
 
 /// One content block.

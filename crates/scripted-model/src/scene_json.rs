@@ -109,6 +109,10 @@ struct RawAnswer {
 struct RawUsage {
     input_tokens: Option<u64>,
     output_tokens: Option<u64>,
+    #[serde(default)]
+    cache_read_input_tokens: u64,
+    #[serde(default)]
+    cache_creation_input_tokens: u64,
 }
 
 #[derive(Deserialize)]
@@ -192,6 +196,8 @@ fn answer(value: &Value, at: &str) -> Result<Answer, SceneError> {
     let usage = raw.usage.map_or_else(Usage::default, |usage| Usage {
         input_tokens: usage.input_tokens,
         output_tokens: usage.output_tokens,
+        cache_read_input_tokens: usage.cache_read_input_tokens,
+        cache_creation_input_tokens: usage.cache_creation_input_tokens,
     });
     let message = Message::of(blocks);
     let stop_reason = raw.stop_reason.unwrap_or(message.stop_reason);

@@ -133,7 +133,7 @@ impl Order {
             },
             StreamEvent::MessageStop {} if line.abandoned_blocks.is_some() => self.give_up(),
             StreamEvent::ContentBlockStop { .. }
-            | StreamEvent::MessageDelta {}
+            | StreamEvent::MessageDelta { .. }
             | StreamEvent::MessageStop {}
             | StreamEvent::Unknown => true,
         }

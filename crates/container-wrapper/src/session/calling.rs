@@ -1,7 +1,7 @@
 //! The server of the caller's functions, in MCP: `claude` asks it over its stdout, and is answered
 //! on its stdin.
 
-use ccpool_protocol::event::Event;
+use ccpool_protocol::event::{Event, Usage};
 use ccpool_protocol::function::{Call, FunctionCall, FunctionResult, is_server};
 use ccpool_protocol::line::{Asked, ControlRequest, Line, WrapperLine};
 use ccpool_protocol::stdin::StdinLine;
@@ -112,8 +112,8 @@ impl Session {
 
     /// What an event of the running turn means for calls.
     pub(super) fn heard(&mut self, turn: &TurnId, event: &Event, now: UnixMs, out: &mut Effects) {
-        if let Event::FunctionCalls { calls, .. } = event {
-            self.tell_calls(turn, calls, now, out);
+        if let Event::FunctionCalls { calls, usage, .. } = event {
+            self.tell_calls(turn, calls, *usage, now, out);
         } else if let Event::ToolResult { tool_use_id, .. } = event {
             self.functions.answered(tool_use_id, out);
         }
@@ -124,6 +124,7 @@ impl Session {
         &mut self,
         turn: &TurnId,
         calls: &[FunctionCall],
+        usage: Option<Usage>,
         now: UnixMs,
         out: &mut Effects,
     ) {
@@ -139,6 +140,7 @@ impl Session {
         let line = WrapperLine::FunctionCalls {
             calls,
             expires_at: Some(self.functions.expiry(now)),
+            usage,
         };
         self.chronicle.say(turn, &line, now, out);
     }

@@ -305,6 +305,7 @@ mod tests {
             tool_effects: false,
             retry_after_ms: Some(1500),
             usage: None,
+            answer_usage: None,
             cost_usd: None,
             timings: ccpool_protocol::event::Timings::default(),
         };

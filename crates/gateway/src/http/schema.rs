@@ -119,8 +119,13 @@ pub(crate) struct ReplyEvent {
     from: Option<u64>,
     /// `gap`: … to here are lost to this reader.
     to: Option<u64>,
-    /// `completed`, `failed`: tokens.
+    /// `completed`, `failed`: tokens of the whole turn; `function_calls`: of the answer that the calls end,
+    /// as in `answerUsage`.
     usage: Option<Usage>,
+    /// `completed`, `failed`: tokens of the turn's last answer. What was read is the newest request's to
+    /// the model, and says how full its context is; what was written is all since the turn began or its
+    /// caller was last told of function calls.
+    answer_usage: Option<Usage>,
     /// `completed`, `failed`: US dollars, by the CLI's reckoning.
     cost_usd: Option<f64>,
     /// `completed`: from the prompt to here.

@@ -1,6 +1,7 @@
 //! The pool as a provider.
 
 use async_trait::async_trait;
+use ccpool_protocol::event::Usage;
 use ccpool_protocol::input::Mode;
 use ccpool_protocol::{Event, ReplyEvent, SessionId, TurnId};
 use futures::StreamExt;
@@ -198,6 +199,11 @@ impl PoolProvider {
                 event: Event::FunctionCalls {
                     calls: waiting.held,
                     expires_at: waiting.expires_at,
+                    // They were written with the ones before.
+                    usage: waiting.usage.map(|usage| Usage {
+                        output_tokens: 0,
+                        ..usage
+                    }),
                 },
                 turn: waiting.turn.clone(),
                 seq: after.seq,

@@ -1,5 +1,6 @@
 //! Where a conversation stands between two of its turns, as it is written down.
 
+use ccpool_protocol::event::Usage;
 use ccpool_protocol::function::FunctionCall;
 use ccpool_protocol::{AgentId, ContainerId, SessionId, TurnId, UnixMs};
 use serde::{Deserialize, Serialize};
@@ -50,6 +51,9 @@ pub(super) struct Waiting {
     /// A prompt that goes with the turn: what it brings after the turn is part of the answer.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) steered: Option<TurnId>,
+    /// What the answer with the calls has used.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) usage: Option<Usage>,
     /// When the turn is given up.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) expires_at: Option<UnixMs>,

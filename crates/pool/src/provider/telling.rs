@@ -92,7 +92,11 @@ impl Heard {
                     hold.failed();
                 }
             }
-            Event::FunctionCalls { calls, expires_at } => {
+            Event::FunctionCalls {
+                calls,
+                expires_at,
+                usage,
+            } => {
                 let single = self.telling.asked.conversation.single_calls && calls.len() > 1;
                 let held = if single {
                     calls.split_off(1)
@@ -105,6 +109,7 @@ impl Heard {
                     part: id.part,
                     calls: calls.iter().map(|call| call.id.clone()).collect(),
                     held,
+                    usage: *usage,
                     steered: self.telling.steered.clone(),
                     expires_at: *expires_at,
                 };
@@ -217,10 +222,46 @@ impl Heard {
 /// Two turns of the CLI are one answer.
 fn add(completed: &mut Completed, first: &Completed) {
     completed.cost_usd += first.cost_usd;
-    completed.duration_ms += first.duration_ms;
-    let (sum, more) = (&mut completed.usage, first.usage);
-    sum.input_tokens += more.input_tokens;
-    sum.output_tokens += more.output_tokens;
-    sum.cache_creation_input_tokens += more.cache_creation_input_tokens;
-    sum.cache_read_input_tokens += more.cache_read_input_tokens;
+    completed.duration_ms = completed.duration_ms.saturating_add(first.duration_ms);
+    completed.usage = completed.usage.plus(first.usage);
+    if let Some(answer) = &mut completed.answer_usage {
+        let before = first.answer_usage.unwrap_or(first.usage);
+        answer.output_tokens = answer.output_tokens.saturating_add(before.output_tokens);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use ccpool_protocol::event::Usage;
+
+    use super::*;
+
+    #[test]
+    fn of_two_turns_the_second_has_the_newest_prompt() {
+        let usage = |read, said| Usage {
+            input_tokens: read,
+            output_tokens: said,
+            ..Usage::default()
+        };
+        let turn = |all, answer| Completed {
+            usage: all,
+            answer_usage: answer,
+            cost_usd: 0.5,
+            ..Completed::default()
+        };
+        let first = turn(usage(30, 4), Some(usage(20, 3)));
+        let mut both = turn(usage(100, 10), Some(usage(60, 7)));
+        add(&mut both, &first);
+        assert_eq!(
+            both,
+            Completed {
+                cost_usd: 1.0,
+                ..turn(usage(130, 14), Some(usage(60, 10)))
+            }
+        );
+        let mut unknown = turn(usage(u64::MAX, 10), None);
+        add(&mut unknown, &first);
+        assert_eq!(unknown.answer_usage, None);
+        assert_eq!(unknown.usage, usage(u64::MAX, 14));
+    }
 }

@@ -114,11 +114,12 @@ impl Fold {
     }
 
     /// Calls of the caller's functions. As with endings, whoever hears the CLI decides when.
-    pub(super) fn tell(&self, calls: Vec<FunctionCall>) -> Option<Event> {
+    pub(super) fn tell(&mut self, calls: Vec<FunctionCall>) -> Option<Event> {
         match self.ending {
             Ending::ByResult if !calls.is_empty() => Some(Event::FunctionCalls {
                 calls,
                 expires_at: None,
+                usage: self.current.spending.call(),
             }),
             Ending::ByResult | Ending::ByWrapper => None,
         }
@@ -131,6 +132,7 @@ mod tests {
 
     use super::*;
     use crate::TurnId;
+    use crate::event::Usage;
     use crate::line::{Line, WrapperLine};
 
     /// What the caller is told, after which of these lines.
@@ -146,8 +148,13 @@ mod tests {
                 at: 0,
             };
             for event in fold.push(stamp, line) {
-                if let Event::FunctionCalls { calls, expires_at } = event.event {
-                    assert_eq!(expires_at, None);
+                if let Event::FunctionCalls {
+                    calls,
+                    expires_at,
+                    usage,
+                } = event.event
+                {
+                    assert_eq!((expires_at, usage), (None, None));
                     let ids = calls.into_iter().map(|call| call.id).collect();
                     told.push((usize::try_from(seq).unwrap(), ids));
                 }
@@ -270,14 +277,20 @@ mod tests {
                 assert_eq!(event.event.type_name(), "tool_use");
             }
         }
+        let usage = Some(Usage {
+            input_tokens: 7,
+            ..Usage::default()
+        });
         let line = WrapperLine::FunctionCalls {
             calls: Vec::new(),
             expires_at: Some(5),
+            usage,
         };
         let events = fold.push(stamp, Line::parse(&line.to_json()).unwrap());
         let told = Event::FunctionCalls {
             calls: Vec::new(),
             expires_at: Some(5),
+            usage,
         };
         assert_eq!(
             events.into_iter().map(|e| e.event).collect::<Vec<_>>(),

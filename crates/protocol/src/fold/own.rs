@@ -36,9 +36,17 @@ impl Fold {
                 events.push(event);
                 events
             }
-            WrapperLine::FunctionCalls { calls, expires_at } => match self.ending {
+            WrapperLine::FunctionCalls {
+                calls,
+                expires_at,
+                usage,
+            } => match self.ending {
                 Ending::ByResult => Vec::new(),
-                Ending::ByWrapper => vec![Event::FunctionCalls { calls, expires_at }],
+                Ending::ByWrapper => vec![Event::FunctionCalls {
+                    calls,
+                    expires_at,
+                    usage,
+                }],
             },
             WrapperLine::Respawned {
                 reason,

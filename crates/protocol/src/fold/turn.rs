@@ -3,6 +3,7 @@
 use std::collections::{HashMap, HashSet};
 
 use super::calls::Calls;
+use super::spending::Spending;
 use crate::event::Timings;
 use crate::{RequestId, UnixMs};
 
@@ -18,6 +19,7 @@ pub(super) struct Turn {
     pub(super) open_tools: HashSet<String>,
     /// Calls of the caller's functions.
     pub(super) calls: Calls,
+    pub(super) spending: Spending,
     /// Tools that wait for a permission, by the request's id: they have not acted.
     pub(super) asked: HashMap<String, String>,
     /// Which request is about to come, and when the policy answers it.

@@ -121,6 +121,70 @@ fn turns_end_as_their_result_lines_say() {
     }
 }
 
+/// The newest prompt and all that was written, where no stream broke: counted in another way.
+#[test]
+fn answers_used_what_their_requests_say() {
+    let (mut compared, mut in_rounds) = (0, 0);
+    for path in VERSIONS.iter().flat_map(|version| transcripts(version)) {
+        let endings = fold(&path).into_iter().map(|event| event.event);
+        let mut endings = endings.filter(Event::is_terminal);
+        let (mut begun, mut ended) = (0, Vec::new());
+        for entry in recorded(&path) {
+            let entry: Value = serde_json::from_str(&entry).unwrap();
+            let line = &entry["line"];
+            match (entry["dir"].as_str(), line["event"]["type"].as_str()) {
+                (Some("out"), Some("message_start")) => begun += 1,
+                (Some("out"), Some("message_delta")) => ended.push(line["event"]["usage"].clone()),
+                _ => {}
+            }
+            if entry["dir"] != "out" || line["type"] != "result" {
+                continue;
+            }
+            let (began, requests) = (std::mem::take(&mut begun), std::mem::take(&mut ended));
+            let answer = match endings.next() {
+                Some(Event::Completed(completed)) => completed.answer_usage,
+                Some(Event::Failed(failed)) => failed.answer_usage,
+                other => panic!("{path:?}: {other:?}"),
+            };
+            let count = |usage: &Value, name: &str| usage[name].as_u64().unwrap();
+            let newest = requests.last().map(|usage| {
+                let cached = count(usage, "cache_read_input_tokens");
+                count(usage, "input_tokens") + cached + count(usage, "cache_creation_input_tokens")
+            });
+            let written: u64 = requests.iter().map(|r| count(r, "output_tokens")).sum();
+            if began == requests.len() {
+                let answer = answer.map(|answer| (answer.prompt(), answer.output_tokens));
+                assert_eq!(answer, newest.map(|prompt| (prompt, written)), "{path:?}");
+                compared += 1;
+                in_rounds += usize::from(began > 1);
+            }
+        }
+    }
+    assert!(compared > 300 && in_rounds > 50, "{compared} {in_rounds}");
+}
+
+/// The CLI repeats what broke off in one piece, which is not streamed.
+#[test]
+fn a_request_that_broke_off_is_no_answer() {
+    for version in VERSIONS {
+        let mut files = transcripts(version).into_iter();
+        let broken =
+            files.find(|path| path.ends_with("t13p_sse_overloaded_once_before_deltas.jsonl"));
+        let events = fold(&broken.unwrap());
+        let mut endings = events.iter().map(|event| &event.event);
+        let first = endings.find(|event| event.is_terminal());
+        let Some(Event::Completed(completed)) = first else {
+            panic!("{version}: {events:?}");
+        };
+        let answer = completed.answer_usage.unwrap();
+        assert_eq!(
+            (answer.prompt(), answer.output_tokens),
+            (10, 12),
+            "{version}"
+        );
+    }
+}
+
 /// What a reader is left with who adds up deltas and obeys retractions.
 #[test]
 fn remaining_deltas_are_the_finished_text() {

@@ -8,7 +8,7 @@ use ccpool::provider::FunctionCall;
 use serde_json::Value;
 
 use super::mishap::{kind_of_type, one_line};
-use super::wire::{BlockStart, Counted, Delta, Line};
+use super::wire::{BlockStart, Delta, Line};
 
 /// Why an answer ends before its end.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -51,7 +51,7 @@ impl Answer {
             .map_err(|error| Broken::nonsense(&format!("an event is wrong: {error}")))?;
         Ok(match line {
             Line::MessageStart { message } => {
-                self.count(&message.usage);
+                self.usage.update(&message.usage);
                 self.message = message.id;
                 Some(Event::Started {
                     model: message.model,
@@ -73,7 +73,7 @@ impl Answer {
                 Some(Block::Text(_) | Block::Call { .. } | Block::Other) | None => None,
             },
             Line::MessageDelta { delta, usage } => {
-                self.count(&usage);
+                self.usage.update(&usage);
                 self.stop_reason = delta.stop_reason.or(self.stop_reason.take());
                 None
             }
@@ -157,6 +157,7 @@ impl Answer {
                     return Ok(Event::FunctionCalls {
                         calls,
                         expires_at: None,
+                        usage: self.usage.known(),
                     });
                 }
                 Err(Broken::nonsense("it stopped for calls and made none"))
@@ -173,30 +174,11 @@ impl Answer {
                 Ok(Event::Completed(Box::new(Completed {
                     text: text.collect(),
                     usage: self.usage,
+                    answer_usage: self.usage.known(),
                     stop_reason: self.stop_reason.take(),
                     ..Completed::default()
                 })))
             }
-        }
-    }
-
-    fn count(&mut self, counted: &Counted) {
-        let Usage {
-            input_tokens,
-            output_tokens,
-            cache_creation_input_tokens,
-            cache_read_input_tokens,
-        } = &mut self.usage;
-        for (known, told) in [
-            (input_tokens, counted.input_tokens),
-            (output_tokens, counted.output_tokens),
-            (
-                cache_creation_input_tokens,
-                counted.cache_creation_input_tokens,
-            ),
-            (cache_read_input_tokens, counted.cache_read_input_tokens),
-        ] {
-            *known = told.unwrap_or(*known);
         }
     }
 }
@@ -317,6 +299,7 @@ mod tests {
             (completed.usage.input_tokens, completed.usage.output_tokens),
             (9, 5)
         );
+        assert_eq!(completed.answer_usage, Some(completed.usage));
     }
 
     #[test]
@@ -356,6 +339,11 @@ mod tests {
         let wanted = Event::FunctionCalls {
             calls,
             expires_at: None,
+            usage: Some(Usage {
+                input_tokens: 9,
+                output_tokens: 5,
+                ..Usage::default()
+            }),
         };
         assert_eq!(events.last(), Some(&wanted));
     }

@@ -174,6 +174,7 @@ impl Listening {
             tool_effects: false,
             retry_after_ms: None,
             usage: Some(self.answer.usage()),
+            answer_usage: self.answer.usage().known(),
             cost_usd: None,
             timings: self.timings(self.limits.began.elapsed()),
         }))

@@ -2,6 +2,7 @@
 //! (<https://docs.anthropic.com/en/docs/build-with-claude/streaming>).
 
 use serde::Deserialize;
+use serde_json::Value;
 
 #[derive(Deserialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
@@ -22,8 +23,9 @@ pub(super) enum Line {
     },
     MessageDelta {
         delta: End,
+        /// Counts so far.
         #[serde(default)]
-        usage: Counted,
+        usage: Value,
     },
     MessageStop,
     Error {
@@ -38,8 +40,9 @@ pub(super) enum Line {
 pub(super) struct Start {
     pub(super) id: String,
     pub(super) model: String,
+    /// Counts so far.
     #[serde(default)]
-    pub(super) usage: Counted,
+    pub(super) usage: Value,
 }
 
 #[derive(Deserialize)]
@@ -74,16 +77,6 @@ pub(super) enum Delta {
 pub(super) struct End {
     #[serde(default)]
     pub(super) stop_reason: Option<String>,
-}
-
-/// Counts so far; what is not told stays.
-#[derive(Default, Deserialize)]
-#[serde(default)]
-pub(super) struct Counted {
-    pub(super) input_tokens: Option<u64>,
-    pub(super) output_tokens: Option<u64>,
-    pub(super) cache_creation_input_tokens: Option<u64>,
-    pub(super) cache_read_input_tokens: Option<u64>,
 }
 
 #[derive(Deserialize)]

@@ -420,6 +420,7 @@ impl Talk {
             tool_effects: self.fold.tool_effects(),
             retry_after_ms: None,
             usage: None,
+            answer_usage: self.fold.answer_usage(),
             cost_usd: None,
             timings,
         }));

@@ -107,6 +107,7 @@ async fn an_answer_streams() {
         (completed.usage.input_tokens, completed.usage.output_tokens),
         (11, 3)
     );
+    assert_eq!(completed.answer_usage, Some(completed.usage));
     assert_eq!(completed.stop_reason.as_deref(), Some("end_turn"));
     let request = &model.requests()[0];
     let shown = Shown::Fake("sk-ant-fake".into());
@@ -145,7 +146,8 @@ async fn the_whole_conversation_is_told() {
 async fn functions_are_called_and_their_results_come_with_the_next_request() {
     let (model, provider) = model().await;
     let scene = json!([
-        {"text": "I look.", "toolUse": {"id": "call_1", "name": "look", "input": {"at": "pond"}}},
+        {"text": "I look.", "toolUse": {"id": "call_1", "name": "look", "input": {"at": "pond"}},
+            "usage": {"inputTokens": 11, "outputTokens": 3, "cacheReadInputTokens": 400}},
         {"text": "There is {{toolResult}}."},
     ]);
     let mut conversation = playing(&scene);
@@ -160,9 +162,11 @@ async fn functions_are_called_and_their_results_come_with_the_next_request() {
         name: "look".into(),
         arguments: json!({"at": "pond"}),
     };
-    let Some(Event::FunctionCalls { calls, .. }) = events.last() else {
+    let Some(Event::FunctionCalls { calls, usage, .. }) = events.last() else {
         panic!("{events:?}");
     };
+    let used = usage.map(|usage| (usage.prompt(), usage.output_tokens));
+    assert_eq!(used, Some((411, 3)));
     assert_eq!(calls.as_slice(), std::slice::from_ref(&call));
     conversation.messages.extend([
         Message::Assistant {

@@ -294,6 +294,7 @@ async fn nothing_follows_an_end() {
     let calls = Event::FunctionCalls {
         calls: vec![call],
         expires_at: None,
+        usage: None,
     };
     for end in [
         completed("a"),

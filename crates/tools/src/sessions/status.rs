@@ -61,8 +61,7 @@ impl Tool for SessionStatus {
 fn ended(event: &Event) -> String {
     let spent = |usage: &Usage, cost: f64| {
         let cached = usage.cache_read_input_tokens;
-        let all = usage.input_tokens + usage.cache_creation_input_tokens + cached;
-        let out = usage.output_tokens;
+        let (all, out) = (usage.prompt(), usage.output_tokens);
         format!("{all} tokens in ({cached} of them cached), {out} out, ${cost:.4}")
     };
     if let Event::Completed(completed) = event {

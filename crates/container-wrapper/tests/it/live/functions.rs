@@ -39,8 +39,12 @@ pub(super) async fn told(play: &Play, turn: &str, number: usize) -> Vec<Vec<Func
         }
         let transcript = play.transcript().await;
         let told = transcript.of(turn).filter_map(|event| match &event.event {
-            Event::FunctionCalls { calls, expires_at } => {
-                assert!(expires_at.is_some());
+            Event::FunctionCalls {
+                calls,
+                expires_at,
+                usage,
+            } => {
+                assert!(expires_at.is_some() && usage.is_some(), "{event:?}");
                 Some(calls.clone())
             }
             _ => None,

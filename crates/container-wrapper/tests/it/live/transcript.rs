@@ -176,7 +176,7 @@ fn ending(envelope: &Envelope) -> Option<Value> {
     };
     let mut ending = serde_json::to_value(event).unwrap();
     let fields = ending.as_object_mut().unwrap();
-    fields.retain(|name, _| name != "usage" && name != "costUsd");
+    fields.retain(|name, _| !["usage", "answerUsage", "costUsd"].contains(&name.as_str()));
     Some(ending)
 }
 

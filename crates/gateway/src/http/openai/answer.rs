@@ -50,16 +50,14 @@ pub(super) async fn gather(
             Said::Thought(more) => thought.push_str(&more),
             Said::Moved { to, passed } => head.moved(to, passed),
             Said::Ended(Ended::Broken(error)) => return Err(error),
-            Said::Ended(Ended::Finished { finish, usage }) => {
+            Said::Ended(Ended::Finished { finish, used }) => {
                 let message = message(&text, thought, &[]);
                 let identity = Identity::new(head.model());
-                return Ok(body(&identity, &message, finish, usage.into()));
+                return Ok(body(&identity, &message, finish, used));
             }
-            Said::Ended(Ended::Called(calls)) => {
+            Said::Ended(Ended::Called { calls, used }) => {
                 let message = message(&text, thought, &calls);
                 let identity = Identity::new(head.model());
-                // The turn goes on; what it uses is told at its end.
-                let used = Used::from(ccpool_protocol::event::Usage::default());
                 return Ok(body(&identity, &message, Finish::ToolCalls, used));
             }
         }
@@ -110,7 +108,7 @@ mod tests {
     use ccpool::TurnId;
     use ccpool::provider::{Passed, Reply};
     use ccpool_protocol::FailureKind;
-    use ccpool_protocol::event::Usage;
+    use ccpool_protocol::event::{Completed, Usage};
 
     use super::*;
 
@@ -147,13 +145,17 @@ mod tests {
             output_tokens: 2,
             ..Usage::default()
         };
+        let used = Used::by_end(&Completed {
+            usage,
+            ..Completed::default()
+        });
         let finish = Finish::Length;
         let said = vec![
             Said::Thought("h".to_owned()),
             Said::Thought("m".to_owned()),
             Said::Text("two ".to_owned()),
             Said::Text("words".to_owned()),
-            Said::Ended(Ended::Finished { finish, usage }),
+            Said::Ended(Ended::Finished { finish, used }),
         ];
         insta::assert_json_snapshot!(gathered(said).await.unwrap());
     }
@@ -161,11 +163,20 @@ mod tests {
     #[tokio::test]
     async fn calls_with_and_without_words() {
         let called = || {
-            Said::Ended(Ended::Called(vec![FunctionCall {
+            let call = FunctionCall {
                 id: "toolu_c1".to_owned(),
                 name: "f".to_owned(),
                 arguments: json!({"a": 1}),
-            }]))
+            };
+            let usage = Usage {
+                input_tokens: 3,
+                output_tokens: 2,
+                ..Usage::default()
+            };
+            Said::Ended(Ended::Called {
+                calls: vec![call],
+                used: Used::by_calls(Some(usage)),
+            })
         };
         insta::assert_json_snapshot!(gathered(vec![called()]).await.unwrap());
         let said = vec![Said::Text("Let me see.".to_owned()), called()];
@@ -181,8 +192,8 @@ mod tests {
             message: String::new(),
         };
         let to = "anthropic/claude-x".to_owned();
-        let (finish, usage) = (Finish::Stop, Usage::default());
-        let end = Said::Ended(Ended::Finished { finish, usage });
+        let (finish, used) = (Finish::Stop, Used::by_calls(None));
+        let end = Said::Ended(Ended::Finished { finish, used });
         let body = gathered(vec![Said::Moved { to, passed }, end])
             .await
             .unwrap();

@@ -122,19 +122,18 @@ impl Chunks {
 
     fn end(&self, text: &mut String, ended: &Ended) {
         let (finish, used) = match ended {
-            Ended::Finished { finish, usage } => (*finish, *usage),
-            Ended::Called(calls) => {
+            Ended::Finished { finish, used } => (*finish, *used),
+            Ended::Called { calls, used } => {
                 for (index, call) in calls.iter().enumerate() {
                     self.call(text, index, call);
                 }
-                // The turn goes on; what it uses is told at its end.
-                (Finish::ToolCalls, ccpool_protocol::event::Usage::default())
+                (Finish::ToolCalls, *used)
             }
             Ended::Broken(error) => return broken(text, error),
         };
         self.delta(text, Delta::default(), Some(finish));
         if self.include_usage {
-            self.chunk(text, &[], Some(used.into()));
+            self.chunk(text, &[], Some(used));
         }
         text.push_str(DONE);
     }
@@ -193,10 +192,17 @@ fn data(text: &mut String, value: &impl Serialize) {
 #[cfg(test)]
 mod tests {
     use ccpool_protocol::FailureKind;
-    use ccpool_protocol::event::Usage;
+    use ccpool_protocol::event::{Completed, Usage};
     use serde_json::json;
 
     use super::*;
+
+    const USAGE: Usage = Usage {
+        input_tokens: 3,
+        output_tokens: 2,
+        cache_creation_input_tokens: 0,
+        cache_read_input_tokens: 0,
+    };
 
     fn written(include_usage: bool, said: &[Said]) -> Vec<String> {
         let identity = Identity {
@@ -218,13 +224,12 @@ mod tests {
     }
 
     fn finished() -> Said {
-        let usage = Usage {
-            input_tokens: 3,
-            output_tokens: 2,
-            ..Usage::default()
-        };
+        let used = Used::by_end(&Completed {
+            usage: USAGE,
+            ..Completed::default()
+        });
         let finish = Finish::Stop;
-        Said::Ended(Ended::Finished { finish, usage })
+        Said::Ended(Ended::Finished { finish, used })
     }
 
     #[test]
@@ -252,7 +257,8 @@ mod tests {
         };
         let rome = json!({"city": "Rome"});
         let calls = vec![call("toolu_01A", rome), call("toolu_02B", json!({}))];
-        let said = [Said::Ended(Ended::Called(calls))];
+        let used = Used::by_calls(Some(USAGE));
+        let said = [Said::Ended(Ended::Called { calls, used })];
         insta::assert_json_snapshot!(written(true, &said));
     }
 

@@ -2,13 +2,14 @@
 
 use ccpool::provider::{FunctionCall, Passed, Spoken};
 use ccpool::{Event, FailureKind, ReplyEvent};
-use ccpool_protocol::event::{Completed, Status, Usage};
+use ccpool_protocol::event::{Completed, Status};
 use futures::stream::{BoxStream, unfold};
 use futures::{Stream, StreamExt};
 use serde::Serialize;
 use serde_json::{Map, Value};
 
 use super::error::ApiError;
+use super::usage::Used;
 
 /// Something to be told.
 #[derive(Debug, PartialEq)]
@@ -27,9 +28,12 @@ pub(super) enum Said {
 #[derive(Debug, PartialEq)]
 pub(super) enum Ended {
     /// The model has said what it wanted, or could.
-    Finished { finish: Finish, usage: Usage },
+    Finished { finish: Finish, used: Used },
     /// It waits for results.
-    Called(Vec<FunctionCall>),
+    Called {
+        calls: Vec<FunctionCall>,
+        used: Used,
+    },
     /// It does not end.
     Broken(ApiError),
 }
@@ -91,7 +95,10 @@ impl Hearing {
         }
         let ended = match event {
             Event::Completed(completed) => finished(&completed),
-            Event::FunctionCalls { calls, .. } => Ended::Called(calls),
+            Event::FunctionCalls { calls, usage, .. } => Ended::Called {
+                calls,
+                used: Used::by_calls(usage),
+            },
             Event::Failed(failed) => Ended::Broken(ApiError::of_turn(&failed)),
             Event::Gap { .. } => {
                 let message = "a part of the answer is lost: it was read too slowly";
@@ -143,7 +150,7 @@ fn finished(completed: &Completed) -> Ended {
     };
     Ended::Finished {
         finish,
-        usage: completed.usage,
+        used: Used::by_end(completed),
     }
 }
 
@@ -194,12 +201,9 @@ pub(super) mod tests {
     }
 
     fn finish(finish: Finish) -> Said {
-        let usage = Usage {
-            input_tokens: 3,
-            output_tokens: 2,
-            ..Usage::default()
-        };
-        Said::Ended(Ended::Finished { finish, usage })
+        let completed = serde_json::from_value(completed(None)).unwrap();
+        let used = Used::by_end(&completed);
+        Said::Ended(Ended::Finished { finish, used })
     }
 
     #[tokio::test]
@@ -301,14 +305,15 @@ pub(super) mod tests {
     async fn calls_end_an_answer() {
         let call = json!({"id": "c1", "name": "f", "arguments": {"a": 1}});
         let heard = all(
-            vec![json!({"type": "function_calls", "calls": [call]})],
+            vec![json!({"type": "function_calls", "calls": [call], "usage": {"inputTokens": 7}})],
             true,
         )
         .await;
-        let [Said::Ended(Ended::Called(calls))] = &heard[..] else {
+        let [Said::Ended(Ended::Called { calls, used })] = &heard[..] else {
             panic!("{heard:?}");
         };
         assert_eq!(serde_json::to_value(calls).unwrap(), json!([call]));
+        assert_eq!(serde_json::to_value(used).unwrap()["prompt_tokens"], 7);
     }
 
     #[tokio::test]

@@ -114,10 +114,10 @@ mod tests {
     use ccpool::provider::{Passed, Reply};
     use ccpool::{SessionId, TurnId};
     use ccpool_protocol::FailureKind;
-    use ccpool_protocol::event::Usage;
     use serde_json::{Value, json};
 
     use super::super::said::Finish;
+    use super::super::usage::Used;
     use super::*;
 
     const KEEP_ALIVE_AFTER: Duration = Duration::from_secs(15);
@@ -135,8 +135,8 @@ mod tests {
     }
 
     fn ended() -> Said {
-        let (finish, usage) = (Finish::Stop, Usage::default());
-        Said::Ended(Ended::Finished { finish, usage })
+        let (finish, used) = (Finish::Stop, Used::by_calls(None));
+        Said::Ended(Ended::Finished { finish, used })
     }
 
     fn broken() -> Said {

@@ -202,6 +202,7 @@ async fn answers_are_as_described() {
     for (schema, value) in [
         ("ChatCompletion", &answer),
         ("ChatCompletionUsage", &answer["usage"]),
+        ("ChatCompletionTurnUsage", &answer["usage"]["turn"]),
         ("ChatCompletionChunk", chunks_of(&pieces)[0]),
         ("OpenAiError", &error),
         ("OpenAiErrorDetails", &error["error"]),

@@ -8,3 +8,4 @@ mod openclaw;
 mod rounds;
 mod secrets;
 mod talk;
+mod usage;

@@ -237,7 +237,8 @@ async fn a_session_ends_with_its_container_and_stays_readable(subject: &impl Sub
     let (container, _) = subject.claimed("s1", "a").await;
     let (store, id) = (subject.store(), session("s1"));
     subject.write_buffer(&id, &["{\"seq\":1}".to_owned()]).await;
-    subject.write_state(&id, &[("batch", "7")]).await;
+    let numbers = [("batch", "7"), ("turns", "3"), ("costUsd", "0.5")];
+    subject.write_state(&id, &numbers).await;
     let seen = subject.see(&container).await.unwrap();
     store.release(&seen, KEEP).await.unwrap();
     assert!(store.sessions().await.unwrap().is_empty());
@@ -262,6 +263,11 @@ async fn a_session_ends_with_its_container_and_stays_readable(subject: &impl Sub
     let state = store.session_state(&id).await.unwrap();
     assert_eq!(state["status"], "assigned");
     assert!(!state.contains_key("endedAt") && !state.contains_key("batch"));
+    // Its numbers go on, as those of its envelopes and its transcript do.
+    assert_eq!(
+        (state["turns"].as_str(), state["costUsd"].as_str()),
+        ("3", "0.5")
+    );
 
     let container = ContainerId::from_random(2);
     let seen = subject.see(&container).await.unwrap();

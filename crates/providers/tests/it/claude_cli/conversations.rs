@@ -1,5 +1,6 @@
 //! Which conversation goes on in which process.
 
+use ccpool::Event;
 use ccpool::provider::{Content, Conversation, ImageSource, Message, SystemMode};
 
 use super::rig::Rig;
@@ -15,6 +16,12 @@ async fn an_answer_is_streamed() {
     assert_eq!(names[0], "started");
     let deltas = names.iter().filter(|name| **name == "text_delta").count();
     assert!(deltas > 1, "{names:?}");
+    let Event::Completed(completed) = answer.ending() else {
+        panic!("{:?}", answer.ending());
+    };
+    // The model was asked once.
+    assert!(completed.usage.prompt() > 0, "{completed:?}");
+    assert_eq!(completed.answer_usage, Some(completed.usage));
     rig.finish().await;
 }
 
