@@ -239,7 +239,9 @@ impl Pool {
             .into_iter()
             .next_back()
             .map(|failure| failure.reason);
-        let trouble = self.inner.seen.borrow().trouble.clone().or(newest);
+        let own = self.inner.seen.borrow().trouble.clone();
+        let leaders = self.inner.attendance.known().standing(Instant::now());
+        let trouble = own.or(leaders.trouble).or(newest);
         let why = trouble.map_or(String::new(), |trouble| format!(": {trouble}"));
         Err(PoolError::Exhausted {
             message: format!("no {count} warm containers within {timeout:?}{why}"),
