@@ -22,6 +22,8 @@ const SLOW: Duration = Duration::from_millis(100);
 /// How often a waiting claim comes back at least; its place in the queue is kept for three times
 /// that.
 const COME_BACK: Duration = Duration::from_millis(500);
+/// How long who has made room waits for the container that it made room for, whatever else its time is.
+const ROOM_LASTS: Duration = Duration::from_secs(10);
 
 /// What a claim asks for. Everything may be left out.
 #[derive(Debug, Clone, Default)]
@@ -144,7 +146,7 @@ impl Pool {
         let session = request.session.clone().unwrap_or_else(random_session);
         tracing::Span::current().record("session", tracing::field::display(&session));
         let mut terms = inner.terms(session.clone(), request);
-        let deadline = begun + inner.config.pool.claim_timeout;
+        let mut deadline = begun + inner.config.pool.claim_timeout;
         let (asked_at, looks) = (unix_ms(), inner.seen.borrow().looks);
         let mut place = Place {
             inner: Arc::clone(&self.inner),
@@ -208,14 +210,19 @@ impl Pool {
             if let Some(hopeless) = miss.hopeless(&mut before) {
                 return Err(hopeless);
             }
-            // What is on its way out or in may do, so not at once.
-            if !made_room && begun.elapsed() >= COME_BACK && inner.is_full(&miss, looks) {
+            // What is on its way out or in may do, so not at once, but before this is refused.
+            let patient = Instant::now() < deadline.min(begun + COME_BACK);
+            if !made_room && !patient && inner.is_full(&miss, looks).await {
                 let agent = &terms.assignment.agent;
                 let own = matches!(miss, Miss::AgentLimit).then_some(agent);
                 made_room = room::make(&self.inner, own).await;
+                if made_room {
+                    // Nobody's conversation is to have ended for nothing.
+                    deadline = deadline.max(Instant::now() + ROOM_LASTS);
+                }
             }
             if Instant::now() >= deadline {
-                return Err(inner.exhausted(&miss, asked_at));
+                return Err(inner.exhausted(&miss, asked_at, deadline - begun));
             }
             // Coming back keeps the place; nothing is lost when nothing was freed.
             let soon = deadline.min(Instant::now() + COME_BACK);
@@ -320,24 +327,28 @@ impl Inner {
         }
     }
 
-    /// Nothing will be free unless a session ends, by what the reconciler has seen since the claim.
-    fn is_full(&self, miss: &Miss, looks: u64) -> bool {
-        let seen = self.seen.borrow();
-        let counts = &seen.counts;
-        let coming = counts.creating + counts.booting + counts.warm + counts.draining;
+    /// Nothing will be free unless a session ends, by what the reconciler has seen since the claim. It
+    /// was asked to look; that is waited for only where it looks like it.
+    async fn is_full(&self, miss: &Miss, looks: u64) -> bool {
         match miss {
             Miss::AgentLimit => true,
             Miss::NoneWarm(_) => {
-                seen.looks > looks && coming == 0 && counts.total >= seen.limits.max_total as usize
+                let mut seen = self.seen.subscribe();
+                if !seen.borrow().is_full() {
+                    return false;
+                }
+                // A longer wait would cost the place in the queue.
+                let since = seen.wait_for(|seen| seen.looks > looks);
+                let since = tokio::time::timeout(COME_BACK * 2, since).await;
+                matches!(since, Ok(Ok(seen)) if seen.is_full())
             }
             Miss::Draining | Miss::Emptied => false,
         }
     }
 
     /// The time is over: what stood in the way.
-    fn exhausted(&self, miss: &Miss, asked_at: UnixMs) -> PoolError {
-        let config = &self.config.pool;
-        let waited = format!("within {} ms", config.claim_timeout.as_millis());
+    fn exhausted(&self, miss: &Miss, asked_at: UnixMs, waited: Duration) -> PoolError {
+        let waited = format!("within {} ms", waited.as_millis());
         let failure = self
             .failures()
             .pop_back()

@@ -64,17 +64,14 @@ async fn claims_fail_at_once_in_every_gateway_and_are_served_again() {
         assert!(error.to_string().contains("it was stopped"), "{error}");
         told(&mut news).await;
     }
-    eventually("its health says so too", async || {
+    let health = eventually("its health says so too", async || {
         let health = other.health().await;
         let known = health.reasons.iter().any(|r| r.contains("it was stopped"));
-        known.then(|| {
-            assert_eq!(
-                (health.status, health.can_claim),
-                (HealthStatus::Unavailable, false)
-            )
-        })
+        known.then_some(health)
     })
     .await;
+    let status = (health.status, health.can_claim);
+    assert_eq!(status, (HealthStatus::Unavailable, false));
     assert_eq!(theirs.started(), 0, "only who leads starts containers");
 
     world.runtime.fail(None);
