@@ -160,6 +160,7 @@ fn hundred() -> Observed {
             now,
             fence: Some(Fence(1)),
             leader: Some(me()),
+            trouble: None,
             gateways: vec![me()],
             settings: Settings::default(),
             emptied: false,

@@ -2,15 +2,18 @@
 -- none gets a ticket and comes back with it: first come first served, the agents taking turns.
 -- KEYS: none. Each one costs every claim, and most are needed by few, so all are made here from their
 --       beginning: `pool:warm`, `pool:sessions`, `pool:agent:A`, `pool:id`, `pool:claims`,
---       `pool:waiting`, `pool:tickets`, `pool:fairness`, `pool:container:C` and its `:report`, and the
---       session's `S:state`, `S:input`, `S:inflight`, `S:output_buffer`, `S:result`, `S:transcript`
+--       `pool:waiting`, `pool:tickets`, `pool:fairness`, `pool:leader`, `pool:container:C` and its
+--       `:report`, and the session's `S:state`, `S:input`, `S:inflight`, `S:output_buffer`, `S:result`,
+--       `S:transcript`
 -- ARGV: 1 beginning of all keys, 2 session, 3 agent, 4 most sessions of the agent,
 --       5 assignment for the wrapper, 6 model or "", 7 oldest heartbeat that counts, in ms,
 --       8 gateway, 9 how long a ticket lasts without its owner coming back, in ms,
 --       10 ticket, if this is not the first attempt
 -- Returns: {"ok", container, SHA-256 of its user's password or "", number of the claim}
 --          | {"live", container} | {"draining", container} | {"agent_limit", ticket}
---          | {"none", ticket} | {"emptied"}
+--          | {"none", ticket, number of the newest look} | {"emptied"}
+--          | {"none", ticket, number of the newest look, number of the look by which the leader can start
+--             no container, why}
 local call = redis.call
 local prefix, session, agent, ticket = ARGV[1], ARGV[2], ARGV[3], ARGV[10]
 local pool = prefix .. 'pool:'
@@ -154,4 +157,13 @@ if not ticket or not call('ZSCORE', waiting, ticket) then
   call('ZADD', waiting, math.max(served, last) + 1, ticket)
 end
 call('HSET', pool .. 'tickets', ticket, string.format('%.0f %s %s', now + ARGV[9], ARGV[4], agent))
-return {room > 0 and 'none' or 'agent_limit', ticket}
+if room <= 0 then
+  return {'agent_limit', ticket}
+end
+-- Told in the step that finds none: what was taken back, or whose leader is gone, does not count.
+local drawn, trouble, look, lasts =
+  unpack(call('HMGET', pool .. 'leader', 'drawn', 'trouble', 'look', 'until'))
+if trouble and tonumber(lasts or '0') > tonumber(now) then
+  return {'none', ticket, drawn or '0', look, trouble}
+end
+return {'none', ticket, drawn or '0'}

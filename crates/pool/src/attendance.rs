@@ -195,6 +195,7 @@ mod tests {
             now: 0,
             fence: Some(Fence(1)),
             leader: None,
+            trouble: None,
             gateways: Vec::new(),
             settings: Settings::default(),
             emptied,

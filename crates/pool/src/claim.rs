@@ -15,13 +15,15 @@ use crate::error::PoolError;
 use crate::launch::{boot_model, heartbeat_limit};
 use crate::pool::{Inner, Pool};
 use crate::provider::room;
-use crate::store::{ClaimOutcome, ClaimTerms, Condition, StoreError, Ticket};
+use crate::store::{ClaimOutcome, ClaimTerms, Condition, LookNumber, Outlook, StoreError, Ticket};
 
 /// Redis takes less, unless something is wrong.
 const SLOW: Duration = Duration::from_millis(100);
 /// How often a waiting claim comes back at least; its place in the queue is kept for three times
 /// that.
 const COME_BACK: Duration = Duration::from_millis(500);
+/// How long who has made room waits for the container that it made room for, whatever else its time is.
+const ROOM_LASTS: Duration = Duration::from_secs(10);
 
 /// What a claim asks for. Everything may be left out.
 #[derive(Debug, Clone, Default)]
@@ -110,7 +112,7 @@ impl Drop for Bound {
 
 /// Why nothing was to be had so far.
 enum Miss {
-    NoneWarm,
+    NoneWarm(Outlook),
     AgentLimit,
     /// The session's last container is still on its way out.
     Draining,
@@ -123,7 +125,7 @@ impl Pool {
     /// `pool.claimTimeoutMs` for one.
     ///
     /// # Errors
-    /// `Exhausted` when none is free in time, `Unavailable` when Redis is away.
+    /// `Exhausted` when none is free in time, `Unavailable` when Redis is away, or none can be started.
     #[tracing::instrument(level = "debug", skip_all, fields(session, container))]
     pub async fn claim(&self, request: ClaimRequest) -> Result<Claimed, PoolError> {
         let answer = self.bind(request).await;
@@ -144,7 +146,7 @@ impl Pool {
         let session = request.session.clone().unwrap_or_else(random_session);
         tracing::Span::current().record("session", tracing::field::display(&session));
         let mut terms = inner.terms(session.clone(), request);
-        let deadline = begun + inner.config.pool.claim_timeout;
+        let mut deadline = begun + inner.config.pool.claim_timeout;
         let (asked_at, looks) = (unix_ms(), inner.seen.borrow().looks);
         let mut place = Place {
             inner: Arc::clone(&self.inner),
@@ -152,6 +154,8 @@ impl Pool {
         };
         let mut waited = false;
         let mut made_room = false;
+        // The leader's newest look when this claim first found nothing warm.
+        let mut before = None;
         let mut bound = None;
         let (container, created) = loop {
             // Registered before the attempt, so that what is freed meanwhile is not slept through.
@@ -182,9 +186,9 @@ impl Pool {
                     place.ticket = None;
                     break (container, false);
                 }
-                ClaimOutcome::NoneWarm(ticket) => {
+                ClaimOutcome::NoneWarm(ticket, outlook) => {
                     place.ticket = Some(ticket);
-                    Miss::NoneWarm
+                    Miss::NoneWarm(outlook)
                 }
                 ClaimOutcome::AgentLimit(ticket) => {
                     place.ticket = Some(ticket);
@@ -196,20 +200,29 @@ impl Pool {
             if !waited {
                 metrics::counter!("ccpool_claim_misses_total", "reason" => miss.word())
                     .increment(1);
-                waited = true;
+            }
+            let first = before.is_none() && matches!(miss, Miss::NoneWarm(_));
+            if !waited || first {
+                // All look, and the leader says how it is.
                 self.inner.changed();
             }
-            if let Some(hopeless) = inner.hopeless(&miss, looks) {
+            waited = true;
+            if let Some(hopeless) = miss.hopeless(&mut before) {
                 return Err(hopeless);
             }
-            // What is on its way out or in may do, so not at once.
-            if !made_room && begun.elapsed() >= COME_BACK && inner.is_full(&miss, looks) {
+            // What is on its way out or in may do, so not at once, but before this is refused.
+            let patient = Instant::now() < deadline.min(begun + COME_BACK);
+            if !made_room && !patient && inner.is_full(&miss, looks).await {
                 let agent = &terms.assignment.agent;
                 let own = matches!(miss, Miss::AgentLimit).then_some(agent);
                 made_room = room::make(&self.inner, own).await;
+                if made_room {
+                    // Nobody's conversation is to have ended for nothing.
+                    deadline = deadline.max(Instant::now() + ROOM_LASTS);
+                }
             }
             if Instant::now() >= deadline {
-                return Err(inner.exhausted(&miss, asked_at));
+                return Err(inner.exhausted(&miss, asked_at, deadline - begun));
             }
             // Coming back keeps the place; nothing is lost when nothing was freed.
             let soon = deadline.min(Instant::now() + COME_BACK);
@@ -314,69 +327,56 @@ impl Inner {
         }
     }
 
-    /// Nothing is warm, and by what the reconciler has seen since the claim, nothing will be:
-    /// waiting is in vain. Of other gateways' runtimes it has seen nothing.
-    fn hopeless(&self, miss: &Miss, looks: u64) -> Option<PoolError> {
-        let leads = self
-            .attendance
-            .known()
-            .standing(Instant::now())
-            .fence
-            .is_some();
-        let seen = self.seen.borrow();
-        match (miss, &seen.trouble) {
-            (Miss::NoneWarm, Some(trouble)) if leads && seen.looks > looks => {
-                Some(PoolError::Unavailable {
-                    what: format!("no container can be started: {trouble}"),
-                    mend: "see `ccpool doctor`".to_owned(),
-                    source: None,
-                })
-            }
-            (Miss::NoneWarm | Miss::AgentLimit | Miss::Draining | Miss::Emptied, _) => None,
-        }
-    }
-
-    /// Nothing will be free unless a session ends, by what the reconciler has seen since the claim.
-    fn is_full(&self, miss: &Miss, looks: u64) -> bool {
-        let seen = self.seen.borrow();
-        let counts = &seen.counts;
-        let coming = counts.creating + counts.booting + counts.warm + counts.draining;
+    /// Nothing will be free unless a session ends, by what the reconciler has seen since the claim. It
+    /// was asked to look; that is waited for only where it looks like it.
+    async fn is_full(&self, miss: &Miss, looks: u64) -> bool {
         match miss {
             Miss::AgentLimit => true,
-            Miss::NoneWarm => {
-                seen.looks > looks && coming == 0 && counts.total >= seen.limits.max_total as usize
+            Miss::NoneWarm(_) => {
+                let mut seen = self.seen.subscribe();
+                if !seen.borrow().is_full() {
+                    return false;
+                }
+                // A longer wait would cost the place in the queue.
+                let since = seen.wait_for(|seen| seen.looks > looks);
+                let since = tokio::time::timeout(COME_BACK * 2, since).await;
+                matches!(since, Ok(Ok(seen)) if seen.is_full())
             }
             Miss::Draining | Miss::Emptied => false,
         }
     }
 
     /// The time is over: what stood in the way.
-    fn exhausted(&self, miss: &Miss, asked_at: UnixMs) -> PoolError {
-        let config = &self.config.pool;
-        let waited = format!("within {} ms", config.claim_timeout.as_millis());
+    fn exhausted(&self, miss: &Miss, asked_at: UnixMs, waited: Duration) -> PoolError {
+        let waited = format!("within {} ms", waited.as_millis());
         let failure = self
             .failures()
             .pop_back()
             .filter(|failure| failure.at >= asked_at);
-        let message = match (miss, failure) {
-            (Miss::NoneWarm, Some(failure)) => {
-                return PoolError::Unavailable {
-                    what: format!("no container became warm {waited}: {}", failure.reason),
-                    mend: "see `ccpool status` and the gateway's log".to_owned(),
-                    source: None,
-                };
-            }
-            (Miss::NoneWarm, None) => format!(
-                "no container became free {waited} (pool.maxTotal is {})",
-                self.seen.borrow().limits.max_total
-            ),
-            (Miss::AgentLimit, _) => {
+        let in_vain = |why: &str, mend: &str| PoolError::Unavailable {
+            what: format!("no container became warm {waited}: {why}"),
+            mend: mend.to_owned(),
+            source: None,
+        };
+        let message = match miss {
+            Miss::NoneWarm(outlook) => match (&outlook.trouble, failure) {
+                (Some((trouble, _)), _) => return in_vain(trouble, "see `ccpool doctor`"),
+                (None, Some(failure)) => {
+                    let mend = "see `ccpool status` and the gateway's log";
+                    return in_vain(&failure.reason, mend);
+                }
+                (None, None) => format!(
+                    "no container became free {waited} (pool.maxTotal is {})",
+                    self.seen.borrow().limits.max_total
+                ),
+            },
+            Miss::AgentLimit => {
                 format!("the agent has as many sessions as it may, and none ended {waited}")
             }
-            (Miss::Draining, _) => {
+            Miss::Draining => {
                 format!("the session's last container did not go away {waited}")
             }
-            (Miss::Emptied, _) => return StoreError::Emptied.into(),
+            Miss::Emptied => return StoreError::Emptied.into(),
         };
         PoolError::Exhausted {
             message,
@@ -397,9 +397,30 @@ impl Inner {
 }
 
 impl Miss {
+    /// Nothing is warm, and nothing will be: waiting is in vain. Only who leads starts containers, so
+    /// what it says holds in every gateway.
+    ///
+    /// No claim is ended by what was found out before it came. A look of the leader draws its number
+    /// before it asks the runtime, and says under that number what it was told. `before` is the newest
+    /// number when this claim first found nothing warm, so whatever is said under a higher one was
+    /// asked for since. Redis tells both in the step that finds nothing warm; so what was taken back by
+    /// then, or whose leader's lease is over, ends no claim either.
+    fn hopeless(&self, before: &mut Option<LookNumber>) -> Option<PoolError> {
+        let Self::NoneWarm(outlook) = self else {
+            return None;
+        };
+        let before = *before.get_or_insert(outlook.drawn);
+        let (trouble, look) = outlook.trouble.as_ref()?;
+        (*look > before).then(|| PoolError::Unavailable {
+            what: format!("no container can be started: {trouble}"),
+            mend: "see `ccpool doctor`".to_owned(),
+            source: None,
+        })
+    }
+
     fn word(&self) -> &'static str {
         match self {
-            Self::NoneWarm => "none_warm",
+            Self::NoneWarm(_) => "none_warm",
             Self::AgentLimit => "agent_limit",
             Self::Draining => "draining",
             Self::Emptied => "emptied",

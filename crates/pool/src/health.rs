@@ -52,12 +52,20 @@ impl Pool {
         let draining = closed || standing.settings.draining;
         let limits = inner.limits(&standing.settings);
         let room = seen.counts.total < limits.max_total as usize;
-        let startable = runtime.ok && seen.trouble.is_none() && room;
+        // Who leads starts containers for everybody.
+        let leads = standing.fence.is_some();
+        let leaders = standing.trouble.filter(|_| !leads);
+        let startable = runtime.ok && seen.trouble.is_none() && leaders.is_none() && room;
         let can_claim = redis.ok && !draining && (seen.counts.warm > 0 || startable);
         let mut reasons: Vec<String> = [&redis, &runtime]
             .into_iter()
             .filter_map(|check| check.detail.clone())
             .collect();
+        if let Some(trouble) = leaders.filter(|leaders| seen.trouble.as_ref() != Some(leaders)) {
+            reasons.push(format!(
+                "the gateway that leads can start no container: {trouble}"
+            ));
+        }
         reasons.extend(seen.trouble.filter(|_| runtime.ok));
         if seen.pausing >= TELL_FAILURES {
             let failures = seen.pausing;

@@ -61,6 +61,7 @@ mod identity;
 mod info;
 mod laptop;
 mod launch;
+mod leaders_word;
 mod listener;
 mod pace;
 mod password;

@@ -114,6 +114,15 @@ pub(crate) struct Seen {
     pub(crate) names: HashMap<ContainerId, Option<SessionId>>,
 }
 
+impl Seen {
+    /// As many as may be serve sessions, and none is on its way in or out.
+    pub(crate) fn is_full(&self) -> bool {
+        let counts = &self.counts;
+        let coming = counts.creating + counts.booting + counts.warm + counts.draining;
+        coming == 0 && counts.total >= self.limits.max_total as usize
+    }
+}
+
 impl Pool {
     /// Connects to Redis and begins to keep containers. Returns at once after that;
     /// [`wait_warm`](Self::wait_warm) waits for containers.
@@ -239,7 +248,9 @@ impl Pool {
             .into_iter()
             .next_back()
             .map(|failure| failure.reason);
-        let trouble = self.inner.seen.borrow().trouble.clone().or(newest);
+        let own = self.inner.seen.borrow().trouble.clone();
+        let leaders = self.inner.attendance.known().standing(Instant::now());
+        let trouble = own.or(leaders.trouble).or(newest);
         let why = trouble.map_or(String::new(), |trouble| format!(": {trouble}"));
         Err(PoolError::Exhausted {
             message: format!("no {count} warm containers within {timeout:?}{why}"),

@@ -23,6 +23,7 @@ use crate::failure_cause::FailureCause;
 use crate::heard::{Heard, heard};
 use crate::info::Counts;
 use crate::launch::heartbeat_limit;
+use crate::leaders_word::LeadersWord;
 use crate::pace::Pace;
 use crate::plan::{Action, Desired, Observed, plan};
 use crate::pool::{Inner, Seen};
@@ -49,6 +50,7 @@ pub(crate) struct Reconciler {
     trust_heartbeats_from: Instant,
     fingerprint: Option<String>,
     trouble: Option<String>,
+    word: LeadersWord,
     demand: Demand,
     /// As it was seen last: what is written down again when Redis has lost it.
     remembered: Vec<Container>,
@@ -77,6 +79,7 @@ impl Reconciler {
             busy: BTreeSet::new(),
             fingerprint: None,
             trouble: None,
+            word: LeadersWord::default(),
             demand: Demand::default(),
             remembered: Vec::new(),
             settled_at: None,
@@ -119,6 +122,12 @@ impl Reconciler {
                 heard = heard(&mut news) => match heard {
                     Heard::Nothing => news = None,
                     Heard::Message(message) if *message == *news::SETTINGS => inner.attendance.ask(),
+                    Heard::Message(message) if *message == *news::TROUBLE => {
+                        inner.attendance.ask();
+                        inner.freed.notify_waiters();
+                        // It comes of the leader's look; another one would show nothing else.
+                        continue;
+                    }
                     Heard::Message(_) | Heard::Something => inner.freed.notify_waiters(),
                 },
                 Some(done) = self.running.join_next(), if !self.running.is_empty() => {
@@ -138,6 +147,9 @@ impl Reconciler {
     }
 
     async fn look(&mut self) {
+        let standing = self.inner.attendance.known().standing(Instant::now());
+        let (store, expected) = (&*self.inner.store, self.trouble.is_some());
+        self.word.begin(store, standing.fence, expected).await;
         let (desired, observed) = match self.observe().await {
             Ok(both) => both,
             Err(error) => {
@@ -157,6 +169,10 @@ impl Reconciler {
                 continue;
             }
             self.execute(action, &observed, &desired).await;
+        }
+        let (store, trouble) = (&*self.inner.store, self.trouble.as_deref());
+        if self.word.tell(store, &observed.standing, trouble).await && !expected {
+            self.inner.nudge.notify_one();
         }
         self.tell(&observed, &desired);
         self.remembered = observed.containers;

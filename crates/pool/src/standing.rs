@@ -21,6 +21,8 @@ pub struct Standing {
     pub fence: Option<Fence>,
     /// Who leads.
     pub leader: Option<GatewayId>,
+    /// Why that one can start no container, as it has said last.
+    pub trouble: Option<String>,
     /// Who lives, this one included, in the order of their ids.
     pub gateways: Vec<GatewayId>,
     /// What was changed while the pool runs.
@@ -109,6 +111,7 @@ mod tests {
             now: 0,
             fence: (*me == a2).then_some(Fence(1)),
             leader: Some(a2.clone()),
+            trouble: None,
             gateways: gateways.clone(),
             settings: Settings::default(),
             emptied: false,

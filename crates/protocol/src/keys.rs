@@ -165,7 +165,8 @@ impl Keys {
         format!("{}pool:gateways", self.prefix)
     }
 
-    /// Hash: which gateway leads; `owner`, `fence`, `until`.
+    /// Hash: which gateway leads, and whether it can start containers; `owner`, `fence`, `until`,
+    /// `drawn`, `look`, `trouble`.
     pub fn leader(&self) -> String {
         format!("{}pool:leader", self.prefix)
     }

@@ -2,12 +2,13 @@
 
 use std::path::{Path, PathBuf};
 
+use reqwest::Method;
 use serde_json::{Value, json};
 use tokio::io::copy_bidirectional;
 use tokio::net::{UnixListener, UnixStream};
 use tokio::task::JoinSet;
 
-use crate::gateway::Gateway;
+use crate::gateway::{Gateway, answer};
 use crate::network::Network;
 use crate::parts::eventually;
 
@@ -96,6 +97,42 @@ async fn warm_containers_serve_while_the_engine_is_away() {
     let (status, turn) = gateway.turn("s1", &json!({"prompt": "hello"})).await;
     assert_eq!(status, 200, "{turn}");
     gateway.stop().await;
+    door.close().await;
+    network.remove().await;
+}
+
+#[tokio::test]
+async fn every_gateway_knows_that_the_engine_is_away() {
+    let network = Network::create("away-all").await;
+    let dir = tempfile::tempdir().expect("a folder");
+    let mut door = Door::new(dir.path());
+    // No claim waits for so long.
+    let pool = json!({"minWarm": 1, "maxTotal": 3, "claimTimeoutMs": 3_600_000});
+    let mut setup = network.setup(&pool);
+    setup.config["docker"]["host"] = json!(door.host());
+    let first = Gateway::start(setup).await;
+    let second = first.beside().await;
+    first.wait_warm(1).await;
+    door.close().await;
+    second.claim("s1").await;
+    for gateway in [&second, &first, &second] {
+        let problem = gateway.refused_claim().await;
+        let said = problem["detail"].as_str().unwrap_or_default();
+        assert!(said.contains("no container can be started"), "{problem}");
+    }
+    let (status, health) = answer(second.request(Method::GET, "/api/docker-cc/health")).await;
+    assert_eq!(
+        (status, &health["canClaim"]),
+        (503, &json!(false)),
+        "{health}"
+    );
+
+    door.open();
+    second.claim("s2").await;
+    let (status, turn) = second.turn("s2", &json!({"prompt": "hello"})).await;
+    assert_eq!(status, 200, "{turn}");
+    second.stop().await;
+    first.stop().await;
     door.close().await;
     network.remove().await;
 }

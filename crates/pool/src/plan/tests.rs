@@ -31,6 +31,7 @@ fn alone() -> Standing {
         now: NOW,
         fence: Some(Fence(1)),
         leader: Some(me()),
+        trouble: None,
         gateways: vec![me()],
         settings: Settings::default(),
         emptied: false,

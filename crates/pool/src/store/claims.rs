@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use ccpool_protocol::ContainerId;
 use ccpool_protocol::assignment::Assignment;
 
-use super::StoreError;
+use super::{LookNumber, StoreError};
 use crate::container::Container;
 use crate::gateway::GatewayId;
 use crate::standing::Fence;
@@ -28,6 +28,16 @@ pub struct Queue {
     pub waiting: usize,
     /// Those that another container would serve: their agents may have more sessions.
     pub servable: usize,
+}
+
+/// Whether another container can be started, by what the gateway that leads has said.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Outlook {
+    /// Why none can be, and the look that has shown it. None: it says nothing of the kind, or its
+    /// lease is over.
+    pub trouble: Option<(String, LookNumber)>,
+    /// The number that was drawn last.
+    pub drawn: LookNumber,
 }
 
 /// What a claim asks for.
@@ -66,7 +76,7 @@ pub enum ClaimOutcome {
     /// The agent has as many as it may.
     AgentLimit(Ticket),
     /// Nothing is warm that others do not wait for.
-    NoneWarm(Ticket),
+    NoneWarm(Ticket, Outlook),
     /// Redis has lost what it knew, and no gateway has written it down again yet.
     Emptied,
 }

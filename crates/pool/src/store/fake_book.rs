@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use ccpool_protocol::record::{ContainerState, field, report};
 use ccpool_protocol::{AgentId, ContainerId, SessionId, TurnId, UnixMs};
 
-use super::Ticket;
+use super::{LookNumber, Ticket};
 use crate::container::{Activity, Container};
 use crate::gateway::GatewayId;
 
@@ -14,8 +14,8 @@ use crate::gateway::GatewayId;
 pub(super) struct Book {
     pub(super) now: UnixMs,
     pub(super) failing: Option<&'static str>,
-    /// The last fence, number of a claim and number of a ticket. None of them ever comes back,
-    /// whatever is lost.
+    /// The last fence, and the last number of a claim, of a ticket and of a look. None of them ever
+    /// comes back, whatever is lost.
     pub(super) numbers: Numbers,
     pub(super) known: Known,
     /// Wrappers that listen to their session's control channel.
@@ -27,6 +27,7 @@ pub(super) struct Numbers {
     pub(super) fence: u64,
     pub(super) claim: u64,
     pub(super) ticket: u64,
+    pub(super) look: u64,
 }
 
 /// What is lost when Redis is emptied.
@@ -58,6 +59,10 @@ pub(super) struct Lead {
     pub(super) owner: Option<(GatewayId, UnixMs)>,
     /// Of who leads, or led last.
     pub(super) fence: Option<u64>,
+    /// Why it can start no container, and the look that has shown it.
+    pub(super) trouble: Option<(String, LookNumber)>,
+    /// The number that was drawn last.
+    pub(super) drawn: LookNumber,
 }
 
 /// One container.

@@ -9,7 +9,9 @@ use ccpool_protocol::{AgentId, ContainerId, UnixMs};
 
 use super::assigned::Assigned;
 use super::fake_book::{Book, Known, Live, Service, Stage, Waiting};
-use super::{ClaimNumber, ClaimOutcome, ClaimTerms, Claims, FakeStore, Queue, StoreError, Ticket};
+use super::{
+    ClaimNumber, ClaimOutcome, ClaimTerms, Claims, FakeStore, Outlook, Queue, StoreError, Ticket,
+};
 use crate::clock::millis;
 use crate::container::Container;
 use crate::gateway::GatewayId;
@@ -100,11 +102,19 @@ impl Book {
             None => {
                 let ticket = self.wait(terms);
                 if room > 0 {
-                    ClaimOutcome::NoneWarm(ticket)
+                    ClaimOutcome::NoneWarm(ticket, self.outlook())
                 } else {
                     ClaimOutcome::AgentLimit(ticket)
                 }
             }
+        }
+    }
+
+    fn outlook(&self) -> Outlook {
+        let lead = &self.known.lead;
+        Outlook {
+            trouble: lead.trouble.clone().filter(|_| self.lead_lasts()),
+            drawn: lead.drawn,
         }
     }
 

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 
-use super::fake_book::Book;
-use super::{FakeStore, Register, StoreError};
+use super::fake_book::{Book, Lead};
+use super::{FakeStore, LookNumber, Register, StoreError};
 use crate::clock::millis;
 use crate::gateway::GatewayId;
 use crate::standing::{Fence, Settings, Standing};
@@ -32,6 +32,8 @@ impl Register for FakeStore {
             }
             Some(_) | None => {
                 lead.owner = Some((gateway.clone(), until));
+                // What the last one said went with its lease.
+                lead.trouble = None;
                 let fence = book.numbers.fence.max(now) + 1;
                 book.numbers.fence = fence;
                 book.known.lead.fence = Some(fence);
@@ -44,6 +46,7 @@ impl Register for FakeStore {
             now,
             fence: known.lead.fence.filter(|_| leads).map(Fence),
             leader,
+            trouble: known.lead.trouble.clone().map(|(why, _)| why),
             gateways: known.gateways.keys().cloned().collect(),
             settings: Settings::from_hash(&known.settings),
             emptied: known.pool.as_deref() != Some(pool),
@@ -58,12 +61,41 @@ impl Register for FakeStore {
         known.gateways.remove(gateway);
         let lead = &mut known.lead;
         // What it has begun still counts, until the next one leads.
-        lead.owner.take_if(|(leader, _)| leader == gateway);
+        if lead
+            .owner
+            .take_if(|(leader, _)| leader == gateway)
+            .is_some()
+        {
+            lead.trouble = None;
+        }
         if known.gateways.is_empty() {
-            lead.owner = None;
-            lead.fence = None;
+            *lead = Lead::default();
         }
         Ok(known.gateways.keys().cloned().collect())
+    }
+
+    async fn draw(&self, fence: Fence) -> Result<Option<LookNumber>, StoreError> {
+        let mut book = self.check()?;
+        if !book.admits(fence) || !book.lead_lasts() {
+            return Ok(None);
+        }
+        book.numbers.look += 1;
+        let number = LookNumber(book.numbers.look);
+        book.known.lead.drawn = number;
+        Ok(Some(number))
+    }
+
+    async fn say(
+        &self,
+        trouble: Option<(&str, LookNumber)>,
+        fence: Fence,
+    ) -> Result<bool, StoreError> {
+        let mut book = self.check()?;
+        if !book.admits(fence) || !book.lead_lasts() {
+            return Ok(false);
+        }
+        book.known.lead.trouble = trouble.map(|(why, number)| (why.to_owned(), number));
+        Ok(true)
     }
 
     async fn set(&self, settings: &[(&'static str, Option<String>)]) -> Result<(), StoreError> {
@@ -87,6 +119,12 @@ impl Register for FakeStore {
 }
 
 impl Book {
+    /// Somebody leads, and its lease is not over.
+    pub(super) fn lead_lasts(&self) -> bool {
+        let owner = self.known.lead.owner.as_ref();
+        owner.is_some_and(|(_, until)| *until > self.now)
+    }
+
     /// Those whose time is over.
     pub(super) fn forget_gateways(&mut self) {
         let now = self.now;

@@ -21,13 +21,14 @@ impl<C> Measured<C> {
 }
 
 /// The scripts that are called by their hash.
-const SCRIPTS: [(&str, &str); 21] = [
+const SCRIPTS: [(&str, &str); 23] = [
     ("adopt", include_str!("../../lua/adopt.lua")),
     ("attend", include_str!("../../lua/attend.lua")),
     ("await", include_str!("../../lua/await.lua")),
     ("claim", include_str!("../../lua/claim.lua")),
     ("conclude", include_str!("../../lua/conclude.lua")),
     ("deliver", include_str!("../../lua/deliver.lua")),
+    ("draw", include_str!("../../lua/draw.lua")),
     ("job_add", include_str!("../../lua/job_add.lua")),
     ("job_finish", include_str!("../../lua/job_finish.lua")),
     ("job_give_back", include_str!("../../lua/job_give_back.lua")),
@@ -41,6 +42,7 @@ const SCRIPTS: [(&str, &str); 21] = [
     ("reserve", include_str!("../../lua/reserve.lua")),
     ("restore", include_str!("../../lua/restore.lua")),
     ("retire", include_str!("../../lua/retire.lua")),
+    ("say", include_str!("../../lua/say.lua")),
     ("waiting", include_str!("../../lua/waiting.lua")),
     ("withdraw", include_str!("../../lua/withdraw.lua")),
 ];

@@ -29,7 +29,7 @@ mod spoilt;
 mod users;
 
 pub use bearer::Bearer;
-pub use claims::{ClaimNumber, ClaimOutcome, ClaimTerms, Claims, Queue, Ticket};
+pub use claims::{ClaimNumber, ClaimOutcome, ClaimTerms, Claims, Outlook, Queue, Ticket};
 pub use contract::{Condition, Reservation, Reserve, Retired, Store};
 pub use conversations::{Conversations, Whereabouts};
 pub use error::StoreError;
@@ -39,6 +39,6 @@ pub use jobs::{Added, Finished, Job, JobId, JobState, Jobs, LastRun, NewJob, Run
 pub use redis_conversations::RedisConversations;
 pub use redis_jobs::RedisJobs;
 pub use redis_store::RedisStore;
-pub use register::Register;
+pub use register::{LookNumber, Register};
 pub use sessions::{Conclusion, Page, PushOutcome, Sessions};
 pub use users::{RedisUsers, is_open};

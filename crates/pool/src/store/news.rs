@@ -3,5 +3,7 @@
 
 /// Something about the containers has changed: look.
 pub(crate) const CHANGED: &str = "changed";
+/// The gateway that leads has said again why no container can be started, or that they can be.
+pub(crate) const TROUBLE: &str = "trouble";
 /// The settings have changed.
 pub(crate) const SETTINGS: &str = "settings";

@@ -4,7 +4,10 @@ use async_trait::async_trait;
 
 use super::answer::{container_id, unexpected};
 use super::assigned::Assigned;
-use super::{ClaimNumber, ClaimOutcome, ClaimTerms, Claims, Queue, RedisStore, StoreError, Ticket};
+use super::{
+    ClaimNumber, ClaimOutcome, ClaimTerms, Claims, LookNumber, Outlook, Queue, RedisStore,
+    StoreError, Ticket,
+};
 use crate::clock::millis;
 use crate::container::Container;
 use crate::gateway::GatewayId;
@@ -49,7 +52,7 @@ impl Claims for RedisStore {
             Some("live") => Ok(ClaimOutcome::Live(id()?)),
             Some("draining") => Ok(ClaimOutcome::Draining(id()?)),
             Some("agent_limit") => Ok(ClaimOutcome::AgentLimit(ticket())),
-            Some("none") => Ok(ClaimOutcome::NoneWarm(ticket())),
+            Some("none") => Ok(ClaimOutcome::NoneWarm(ticket(), outlook(&answer[1..])?)),
             Some("emptied") => Ok(ClaimOutcome::Emptied),
             other => Err(unexpected("claim", other.unwrap_or("nothing"))),
         }
@@ -106,5 +109,25 @@ impl Claims for RedisStore {
             "moved" | "fenced" => Ok(false),
             other => Err(unexpected("adopt", other)),
         }
+    }
+}
+
+/// After the ticket: the number that was drawn last, and, if the leader is in trouble, that of the look
+/// that has shown it, and why.
+fn outlook(answer: &[String]) -> Result<Outlook, StoreError> {
+    let number = |word: &String| match word.parse() {
+        Ok(number) => Ok(LookNumber(number)),
+        Err(_) => Err(unexpected("claim", word)),
+    };
+    match answer {
+        [_, drawn] => Ok(Outlook {
+            trouble: None,
+            drawn: number(drawn)?,
+        }),
+        [_, drawn, look, why] => Ok(Outlook {
+            trouble: Some((why.clone(), number(look)?)),
+            drawn: number(drawn)?,
+        }),
+        other => Err(unexpected("claim", &other.join(" "))),
     }
 }

@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use redis::AsyncCommands;
 
 use super::answer::unexpected;
-use super::{RedisStore, Register, StoreError, news};
+use super::{LookNumber, RedisStore, Register, StoreError, news};
 use crate::clock::millis;
 use crate::gateway::GatewayId;
 use crate::standing::{Fence, Settings, Standing};
@@ -26,6 +26,45 @@ impl Register for RedisStore {
     async fn leave(&self, gateway: &GatewayId) -> Result<Vec<GatewayId>, StoreError> {
         let left = self.register(gateway, Duration::ZERO, "leave", "").await;
         left.map(|standing| standing.gateways)
+    }
+
+    async fn draw(&self, fence: Fence) -> Result<Option<LookNumber>, StoreError> {
+        let draw = self.scripts.draw.key(self.keys.leader());
+        let answer: String = { draw }
+            .arg(fence.0)
+            .invoke_async(&mut self.commands())
+            .await?;
+        match (answer.as_str(), answer.parse()) {
+            (_, Ok(number)) => Ok(Some(LookNumber(number))),
+            ("fenced", Err(_)) => Ok(None),
+            (other, Err(_)) => Err(unexpected("draw", other)),
+        }
+    }
+
+    async fn say(
+        &self,
+        trouble: Option<(&str, LookNumber)>,
+        fence: Fence,
+    ) -> Result<bool, StoreError> {
+        let (why, number) = match trouble {
+            Some((why, number)) => (why, number.0.to_string()),
+            None => ("", String::new()),
+        };
+        let code: String = self
+            .scripts
+            .say
+            .key(self.keys.leader())
+            .arg(fence.0)
+            .arg(why)
+            .arg(number)
+            .arg(self.keys.news())
+            .invoke_async(&mut self.commands())
+            .await?;
+        match code.as_str() {
+            "ok" => Ok(true),
+            "fenced" => Ok(false),
+            other => Err(unexpected("say", other)),
+        }
     }
 
     async fn set(&self, settings: &[(&'static str, Option<String>)]) -> Result<(), StoreError> {
@@ -90,7 +129,7 @@ impl RedisStore {
         how: &str,
         pool: &str,
     ) -> Result<Standing, StoreError> {
-        let (said, gateways, settings): ([String; 4], Vec<String>, HashMap<String, String>) = self
+        let (said, gateways, settings): ([String; 5], Vec<String>, HashMap<String, String>) = self
             .scripts
             .attend
             .key(self.keys.gateways())
@@ -104,7 +143,7 @@ impl RedisStore {
             .arg(pool)
             .invoke_async(&mut self.commands())
             .await?;
-        let [now, fence, leader, known] = said;
+        let [now, fence, leader, known, trouble] = said;
         let mut gateways: Vec<GatewayId> =
             gateways.iter().filter_map(|id| id.parse().ok()).collect();
         // In the order of their ids, not of their deadlines: all see the same first one.
@@ -113,6 +152,7 @@ impl RedisStore {
             now: now.parse().map_err(|_| unexpected("attend", &now))?,
             fence: fence.parse().ok().map(Fence),
             leader: leader.parse().ok(),
+            trouble: Some(trouble).filter(|trouble| !trouble.is_empty()),
             gateways,
             settings: Settings::from_hash(&settings),
             emptied: known == "0",

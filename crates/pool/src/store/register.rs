@@ -7,7 +7,12 @@ use async_trait::async_trait;
 
 use super::StoreError;
 use crate::gateway::GatewayId;
-use crate::standing::Standing;
+use crate::standing::{Fence, Standing};
+
+/// The number of a look. It is drawn before the look asks for anything, and above every one that was
+/// drawn before.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct LookNumber(pub u64);
 
 /// Which gateways there are, who leads, and what was changed while the pool runs. Every method is one
 /// atomic step.
@@ -25,6 +30,19 @@ pub trait Register: Send + Sync + fmt::Debug {
     /// Takes a gateway out of the register; another one may lead at once. Returns those that remain:
     /// of several that leave at the same time one alone is told that there is nobody.
     async fn leave(&self, gateway: &GatewayId) -> Result<Vec<GatewayId>, StoreError>;
+
+    /// Draws the number of a look, before it asks whether containers can be started. None: somebody
+    /// else leads by now, or nobody.
+    async fn draw(&self, fence: Fence) -> Result<Option<LookNumber>, StoreError>;
+
+    /// Writes down why no container can be started, as this look has shown, or with None that they can
+    /// be, and tells all gateways. It stands until it is said otherwise, and not longer than the
+    /// leader's lease. False: somebody else leads by now, or nobody.
+    async fn say(
+        &self,
+        trouble: Option<(&str, LookNumber)>,
+        fence: Fence,
+    ) -> Result<bool, StoreError>;
 
     /// Changes settings, or with None resets them, and tells all gateways.
     async fn set(&self, settings: &[(&'static str, Option<String>)]) -> Result<(), StoreError>;

@@ -6,6 +6,8 @@ use redis::Script;
 #[derive(Debug)]
 pub(super) struct Scripts {
     pub(super) attend: Script,
+    pub(super) draw: Script,
+    pub(super) say: Script,
     pub(super) reserve: Script,
     pub(super) note: Script,
     pub(super) promote: Script,
@@ -26,6 +28,8 @@ impl Default for Scripts {
     fn default() -> Self {
         Self {
             attend: Script::new(include_str!("../../lua/attend.lua")),
+            draw: Script::new(include_str!("../../lua/draw.lua")),
+            say: Script::new(include_str!("../../lua/say.lua")),
             reserve: Script::new(include_str!("../../lua/reserve.lua")),
             note: Script::new(include_str!("../../lua/note.lua")),
             promote: Script::new(include_str!("../../lua/promote.lua")),

@@ -13,6 +13,7 @@ mod gateways;
 mod hostile;
 mod lifecycle;
 mod model;
+mod nothing_starts;
 mod outage;
 mod planning;
 mod provider;

@@ -26,6 +26,7 @@ fn standing() -> impl Strategy<Value = Standing> {
             // Its lease may be over, though Redis does not say so yet.
             fence: (leads && noticed).then_some(Fence(7)),
             leader: gateways.contains(&leader).then_some(leader),
+            trouble: None,
             gateways,
             settings: Settings::default(),
             emptied: false,

@@ -96,6 +96,21 @@ impl World {
         Pool::start(self.parts()).await.unwrap()
     }
 
+    /// Another gateway on another host, where all is well.
+    pub(crate) async fn elsewhere(&self) -> (Pool, Arc<FakeRuntime>) {
+        let runtime = Arc::new(FakeRuntime::on("elsewhere"));
+        let parts = parts(&self.config, &runtime, &self.address);
+        (Pool::start(parts).await.unwrap(), runtime)
+    }
+
+    /// What gateways tell each other from now on.
+    pub(crate) async fn news(&self) -> redis::aio::PubSub {
+        let client = redis::Client::open(self.address.url.expose()).unwrap();
+        let mut news = client.get_async_pubsub().await.unwrap();
+        news.subscribe(self.keys.news()).await.unwrap();
+        news
+    }
+
     /// Another one, which can be killed.
     pub(crate) async fn mortal(&self) -> Mortal {
         let mut builder = tokio::runtime::Builder::new_multi_thread();

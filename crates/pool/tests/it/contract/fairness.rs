@@ -113,12 +113,12 @@ async fn a_container_is_kept_for_those_before(subject: &impl Subject) {
     subject.waits("late", "c").await;
     assert!(matches!(
         waiters[1].again(subject).await,
-        ClaimOutcome::NoneWarm(_)
+        ClaimOutcome::NoneWarm(..)
     ));
     // With one more the second one need not wait for the first one to come back.
     let second = subject.warm(2, fence).await;
     let late = subject.claim(&terms("late2", "c")).await;
-    assert!(matches!(late, ClaimOutcome::NoneWarm(_)), "{late:?}");
+    assert!(matches!(late, ClaimOutcome::NoneWarm(..)), "{late:?}");
     match waiters[1].again(subject).await {
         ClaimOutcome::Claimed { container, .. } => assert_eq!(container, second),
         other => panic!("{other:?}"),
@@ -142,7 +142,7 @@ async fn a_place_is_lost_by_who_does_not_come_back(subject: &impl Subject) {
     assert!(matches!(got, ClaimOutcome::Claimed { .. }), "{got:?}");
     // It comes back as the last one of all.
     let third = Waiter::come(subject, "s3", "b").await;
-    let ClaimOutcome::NoneWarm(ticket) = waiters[0].again(subject).await else {
+    let ClaimOutcome::NoneWarm(ticket, _) = waiters[0].again(subject).await else {
         panic!("nothing is warm");
     };
     assert_ne!(ticket, waiters[0].ticket);

@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
-use ccpool::standing::LimitsOverride;
+use ccpool::standing::{Fence, LimitsOverride};
 
 use super::on_every_store;
 use super::subject::{KEEP, MOST_OF_IT, POOL, Subject, gateway, place};
-use ccpool::store::Reserve;
+use ccpool::store::{LookNumber, Outlook, Reserve};
 
 on_every_store!(
     one_leads_for_as_long_as_it_comes_back,
@@ -17,6 +17,10 @@ on_every_store!(
     a_pool_that_redis_does_not_know_counts_as_emptied,
     numbers_never_come_back,
     settings_are_told_to_all,
+    what_the_leader_says_is_told_to_all,
+    what_a_leader_says_goes_with_its_lease,
+    what_a_leader_says_goes_when_it_leaves,
+    numbers_of_looks_never_come_back,
 );
 
 async fn one_leads_for_as_long_as_it_comes_back(subject: &impl Subject) {
@@ -142,4 +146,116 @@ async fn settings_are_told_to_all(subject: &impl Subject) {
     assert_eq!((told.limits.min_warm, told.draining), (None, false));
     assert_eq!(told.limits.max_total, Some(5));
     assert!(store.ping().await.unwrap() < Duration::from_secs(60));
+}
+
+async fn what_the_leader_says_is_told_to_all(subject: &impl Subject) {
+    let fence = subject.begin().await;
+    let store = subject.store();
+    let told = async |number| subject.attend(&gateway(number)).await.trouble;
+    assert_eq!((told(1).await, told(2).await), (None, None));
+    assert_eq!(subject.outlook().await, Outlook::default());
+    assert!(
+        store.say(None, fence).await.unwrap(),
+        "nothing is to be taken back"
+    );
+
+    let first = subject.trouble("it sleeps", fence).await.unwrap();
+    let sleeps = Some("it sleeps".to_owned());
+    assert_eq!(
+        (told(1).await, told(2).await),
+        (sleeps.clone(), sleeps.clone())
+    );
+    let outlook = subject.outlook().await;
+    assert_eq!(
+        (&outlook.trouble, outlook.drawn),
+        (&sleeps.map(|why| (why, first)), first)
+    );
+    // What is drawn has not been said yet.
+    let second = store.draw(fence).await.unwrap().unwrap();
+    assert!(second > first, "{second:?} after {first:?}");
+    let meanwhile = subject.outlook().await;
+    assert_eq!(
+        (&meanwhile.trouble, meanwhile.drawn),
+        (&outlook.trouble, second)
+    );
+    assert!(
+        store
+            .say(Some(("it is gone", second)), fence)
+            .await
+            .unwrap()
+    );
+    let outlook = subject.outlook().await;
+    assert_eq!(outlook.trouble, Some(("it is gone".to_owned(), second)));
+
+    let nobody = Fence(fence.0 - 1);
+    assert_eq!(store.draw(nobody).await.unwrap(), None);
+    for late in [None, Some(("late", second))] {
+        assert!(!store.say(late, nobody).await.unwrap());
+    }
+    assert_eq!(subject.outlook().await, outlook);
+    assert!(store.say(None, fence).await.unwrap());
+    assert_eq!((told(1).await, told(2).await), (None, None));
+    let last = subject.outlook().await;
+    assert_eq!((last.trouble, last.drawn), (None, second));
+}
+
+async fn what_a_leader_says_goes_with_its_lease(subject: &impl Subject) {
+    let first = subject.begin().await;
+    let number = subject.trouble("it sleeps", first).await.unwrap();
+    // It lasts for as long as the leader comes back.
+    subject.pass(MOST_OF_IT).await;
+    subject.attend(&gateway(1)).await;
+    subject.pass(MOST_OF_IT).await;
+    subject.attend(&gateway(2)).await;
+    assert!(subject.outlook().await.trouble.is_some());
+    // Nobody has followed it yet.
+    subject.pass(MOST_OF_IT).await;
+    assert_eq!(subject.outlook().await.trouble, None);
+    assert_eq!(subject.store().draw(first).await.unwrap(), None);
+    let late = subject.store().say(Some(("late", number)), first).await;
+    assert!(!late.unwrap(), "it has no lease that this could last for");
+    let next = subject.attend(&gateway(2)).await;
+    assert_eq!(
+        (next.trouble, subject.outlook().await.trouble),
+        (None, None)
+    );
+    assert_eq!(subject.trouble("late", first).await, None);
+    assert_eq!(subject.attend(&gateway(1)).await.trouble, None);
+    let own = subject
+        .trouble("it sleeps here too", next.fence.unwrap())
+        .await;
+    assert!(own > Some(number));
+    assert!(subject.outlook().await.trouble.is_some());
+}
+
+async fn what_a_leader_says_goes_when_it_leaves(subject: &impl Subject) {
+    let fence = subject.begin().await;
+    subject.attend(&gateway(2)).await;
+    subject.trouble("it sleeps", fence).await.unwrap();
+    subject.store().leave(&gateway(2)).await.unwrap();
+    assert!(subject.outlook().await.trouble.is_some());
+    subject.attend(&gateway(2)).await;
+    subject.store().leave(&gateway(1)).await.unwrap();
+    assert_eq!(subject.outlook().await.trouble, None);
+    assert_eq!(subject.trouble("late", fence).await, None);
+    assert_eq!(subject.attend(&gateway(2)).await.trouble, None);
+}
+
+async fn numbers_of_looks_never_come_back(subject: &impl Subject) {
+    let mut highest = LookNumber(0);
+    for round in 0..6 {
+        let fence = subject.begin().await;
+        subject.tick().await;
+        let number = subject.trouble("why", fence).await.unwrap();
+        assert!(
+            number > highest,
+            "round {round}: {number:?} after {highest:?}"
+        );
+        highest = number;
+        match round % 3 {
+            0 => subject.empty().await,
+            1 => drop(subject.store().leave(&gateway(1)).await.unwrap()),
+            _ => subject.pass(MOST_OF_IT * 2).await,
+        }
+    }
 }

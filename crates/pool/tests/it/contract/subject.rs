@@ -11,8 +11,8 @@ use ccpool::protocol::keys::Keys;
 use ccpool::protocol::record::report;
 use ccpool::standing::{Fence, Standing};
 use ccpool::store::{
-    ClaimNumber, ClaimOutcome, ClaimTerms, FakeStore, RedisConversations, RedisJobs, RedisStore,
-    RedisUsers, Reservation, Reserve, Store, Ticket,
+    ClaimNumber, ClaimOutcome, ClaimTerms, FakeStore, LookNumber, Outlook, RedisConversations,
+    RedisJobs, RedisStore, RedisUsers, Reservation, Reserve, Store, Ticket,
 };
 use ccpool::{AgentId, Container, ContainerId, EmbeddedRedis, GatewayId, RedisAddress, SessionId};
 use redis::aio::MultiplexedConnection;
@@ -96,8 +96,27 @@ pub(crate) trait Subject: Sync {
     /// A claim that must wait; its place in the queue.
     async fn waits(&self, session: &str, agent: &str) -> Ticket {
         match self.claim(&terms(session, agent)).await {
-            ClaimOutcome::NoneWarm(ticket) | ClaimOutcome::AgentLimit(ticket) => ticket,
+            ClaimOutcome::NoneWarm(ticket, _) | ClaimOutcome::AgentLimit(ticket) => ticket,
             other => panic!("{session} of {agent}: {other:?}"),
+        }
+    }
+
+    /// A look of the leader's shows that no container can be started. None: it does not lead.
+    async fn trouble(&self, why: &str, fence: Fence) -> Option<LookNumber> {
+        let number = self.store().draw(fence).await.unwrap()?;
+        let said = self.store().say(Some((why, number)), fence).await;
+        assert!(said.unwrap());
+        Some(number)
+    }
+
+    /// What a claim is told that finds nothing warm.
+    async fn outlook(&self) -> Outlook {
+        match self.claim(&terms("looks-out", "looks-out")).await {
+            ClaimOutcome::NoneWarm(ticket, outlook) => {
+                self.store().withdraw(&ticket).await.unwrap();
+                outlook
+            }
+            other => panic!("{other:?}"),
         }
     }
 

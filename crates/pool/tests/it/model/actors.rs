@@ -5,8 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use ccpool::protocol::record::ContainerState;
 use ccpool::standing::Fence;
 use ccpool::store::{
-    ClaimNumber, ClaimOutcome, ClaimTerms, Condition, PushOutcome, Queue, Reserve, Retired,
-    StoreError, Ticket,
+    ClaimNumber, ClaimOutcome, ClaimTerms, Condition, LookNumber, Outlook, PushOutcome, Queue,
+    Reserve, Retired, StoreError, Ticket,
 };
 use ccpool::{Container, ContainerId, GatewayId};
 
@@ -27,24 +27,37 @@ pub(super) enum Answer {
     Stands {
         fence: Option<usize>,
         leader: Option<GatewayId>,
+        trouble: Option<String>,
         gateways: Vec<GatewayId>,
         emptied: bool,
     },
     Reserved(Reserve),
+    Drew(Option<usize>),
     Claimed(ContainerId, usize),
     Live(ContainerId),
     Draining(ContainerId),
     Waits {
         ticket: usize,
         limited: bool,
+        outlook: Option<Told>,
     },
     Retired(Retired),
     Pushed(PushOutcome),
     Counted(Queue),
 }
 
+/// What a claim that finds nothing warm is told of the leader.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Told {
+    trouble: Option<(String, usize)>,
+    /// None: no number was ever drawn.
+    drawn: Option<usize>,
+}
+
 #[derive(Debug, Clone, Default)]
 pub(super) struct Actors {
+    looks: Vec<LookNumber>,
+    drawn: [Option<LookNumber>; GATEWAYS],
     fences: Vec<Fence>,
     claims: Vec<ClaimNumber>,
     pub(super) tickets: Vec<Ticket>,
@@ -76,6 +89,7 @@ impl Actors {
                 Answer::Stands {
                     fence: told.fence.map(|fence| number(&mut self.fences, fence)),
                     leader: told.leader,
+                    trouble: told.trouble,
                     gateways: told.gateways,
                     emptied: told.emptied,
                 }
@@ -93,6 +107,26 @@ impl Actors {
                 Err(other) => panic!("{other}"),
             },
             Step::Reserve(g) => self.reserve(subject, g).await,
+            Step::Draw(g) => {
+                let Some(fence) = self.lead[g] else {
+                    return Answer::Skipped;
+                };
+                self.drawn[g] = store.draw(fence).await.unwrap();
+                let drawn = self.drawn[g].map(|drawn| number(&mut self.looks, drawn));
+                Answer::Drew(drawn)
+            }
+            Step::Say(g, none) => {
+                let why = format!("gateway {g} starts none");
+                let trouble = match (none, self.drawn[g]) {
+                    (true, Some(look)) => Some((why.as_str(), look)),
+                    (true, None) => return Answer::Skipped,
+                    (false, _) => None,
+                };
+                let Some(fence) = self.lead[g] else {
+                    return Answer::Skipped;
+                };
+                Answer::Is(store.say(trouble, fence).await.unwrap())
+            }
             Step::Ready(back) => {
                 let container = id(back);
                 if !self.alive.contains(&container) {
@@ -185,7 +219,11 @@ impl Actors {
     pub(super) fn is_stale(&self, step: &Step) -> bool {
         let of = |g: usize| self.lead[g].is_some() && self.lead[g].as_ref() != self.fences.last();
         match *step {
-            Step::Reserve(g) | Step::Adopt(g, _) | Step::Restore(g, Some(_)) => of(g),
+            Step::Reserve(g)
+            | Step::Draw(g)
+            | Step::Say(g, _)
+            | Step::Adopt(g, _)
+            | Step::Restore(g, Some(_)) => of(g),
             Step::Promote(g, _, leads) | Step::Retire(g, _, _, leads) => leads && of(g),
             Step::Attend(_)
             | Step::Leave(_)
@@ -256,16 +294,27 @@ impl Actors {
                 Answer::Live(container)
             }
             ClaimOutcome::Draining(container) => Answer::Draining(container),
-            ClaimOutcome::AgentLimit(ticket) => self.waits(caller, ticket, true),
-            ClaimOutcome::NoneWarm(ticket) => self.waits(caller, ticket, false),
+            ClaimOutcome::AgentLimit(ticket) => self.waits(caller, ticket, None),
+            ClaimOutcome::NoneWarm(ticket, outlook) => self.waits(caller, ticket, Some(outlook)),
             ClaimOutcome::Emptied => Answer::Emptied,
         }
     }
 
-    fn waits(&mut self, caller: usize, ticket: Ticket, limited: bool) -> Answer {
+    /// Without an outlook: it waits for its agent's limit.
+    fn waits(&mut self, caller: usize, ticket: Ticket, outlook: Option<Outlook>) -> Answer {
         self.held[caller] = Some(ticket.clone());
-        let ticket = number(&mut self.tickets, ticket);
-        Answer::Waits { ticket, limited }
+        let looks = &mut self.looks;
+        let told = |outlook: Outlook| Told {
+            trouble: outlook
+                .trouble
+                .map(|(why, look)| (why, number(looks, look))),
+            drawn: (outlook.drawn > LookNumber(0)).then(|| number(looks, outlook.drawn)),
+        };
+        Answer::Waits {
+            limited: outlook.is_none(),
+            outlook: outlook.map(told),
+            ticket: number(&mut self.tickets, ticket),
+        }
     }
 
     async fn retire(

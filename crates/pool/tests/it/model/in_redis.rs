@@ -92,6 +92,7 @@ async fn every_lease_ends(server: &Server) {
     let standing = server.attend(&heir).await;
     assert_eq!(standing.gateways, std::slice::from_ref(&heir));
     let fence = standing.fence.expect("nobody else leads");
+    assert_eq!(standing.trouble, None, "what was said went with its leader");
     if standing.emptied {
         return;
     }

@@ -111,7 +111,9 @@ impl Promises {
                 );
                 ensure!(room > 0, "{mine} has more sessions than it may");
             }
-            Answer::Waits { ticket, limited } => {
+            Answer::Waits {
+                ticket, limited, ..
+            } => {
                 ensure!(limited == (room <= 0), "{mine} could have {room} more");
                 ensure!(
                     limited || free <= ahead,
@@ -125,6 +127,7 @@ impl Promises {
             | Answer::Is(_)
             | Answer::Stands { .. }
             | Answer::Reserved(_)
+            | Answer::Drew(_)
             | Answer::Live(_)
             | Answer::Draining(_)
             | Answer::Retired(_)

@@ -31,6 +31,10 @@ pub(super) enum Step {
     /// A gateway looks at all containers, and remembers them.
     Look(usize),
     Reserve(usize),
+    /// A leader draws the number of a look,
+    Draw(usize),
+    /// and says that no container can be started, or that they can be.
+    Say(usize, bool),
     Ready(usize),
     /// A wrapper says that it serves a session of which nobody knows.
     Stray(usize),
@@ -84,6 +88,8 @@ pub(super) fn any_step() -> impl Strategy<Value = Step> {
         1 => gateway().prop_map(Step::Leave),
         6 => gateway().prop_map(Step::Look),
         10 => gateway().prop_map(Step::Reserve),
+        3 => gateway().prop_map(Step::Draw),
+        4 => (gateway(), any::<bool>()).prop_map(|(g, none)| Step::Say(g, none)),
         10 => container().prop_map(Step::Ready),
         1 => container().prop_map(Step::Stray),
         10 => (gateway(), container(), any::<bool>()).prop_map(|(g, c, f)| Step::Promote(g, c, f)),

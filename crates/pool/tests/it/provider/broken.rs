@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use ccpool::provider::{Message, Provider, Reply};
-use ccpool::{Event, FailureKind, SessionId};
+use ccpool::{ClaimRequest, Event, FailureKind, SessionId};
 use futures::StreamExt;
 
 use super::stage::{Stage, Talk, count, told};
@@ -157,14 +157,15 @@ async fn a_pool_without_room_refuses_as_exhausted() {
     })
     .await;
     stage.pool.wait_warm(1, PATIENCE).await.unwrap();
-    let mut talk = Talk::named("a", "chat");
-    stage.say(&mut talk, "hello").await;
+    // A session that nobody's conversation rests in gives no way.
+    let held = stage.pool.claim(ClaimRequest::default()).await.unwrap();
     let mut other = Talk::of("b");
     other.0.messages.push(Message::user("hello"));
     let refused = stage.reply(&other).await.unwrap_err();
     assert_eq!(refused.kind, FailureKind::Exhausted);
     assert!(refused.retry_after.is_some());
-    stage.say(&mut talk, "still here").await;
+    assert!(refused.to_string().contains("within 100 ms"), "{refused}");
+    assert_eq!(stage.live().await, [held.session.to_string()]);
     stage.stop().await;
 }
 

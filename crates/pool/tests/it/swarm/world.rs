@@ -240,7 +240,7 @@ impl World {
                 caller.bound = Some((container, number));
             }
             ClaimOutcome::Live(_) => caller.ticket = None,
-            ClaimOutcome::AgentLimit(ticket) | ClaimOutcome::NoneWarm(ticket) => {
+            ClaimOutcome::AgentLimit(ticket) | ClaimOutcome::NoneWarm(ticket, _) => {
                 caller.ticket = Some(ticket);
             }
             ClaimOutcome::Draining(_) | ClaimOutcome::Emptied => {}
