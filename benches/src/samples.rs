@@ -39,6 +39,21 @@ impl Samples {
         Some(sorted[(last as f64 * part).round() as usize])
     }
 
+    /// The median, for a figure: NaN of nothing, which meets no goal.
+    pub(crate) fn p50(&self) -> f64 {
+        self.median().unwrap_or(f64::NAN)
+    }
+
+    /// The 99th percentile; NaN of nothing.
+    pub(crate) fn p99(&self) -> f64 {
+        self.quantile(0.99).unwrap_or(f64::NAN)
+    }
+
+    /// The largest; NaN of nothing.
+    pub(crate) fn most(&self) -> f64 {
+        self.range().map_or(f64::NAN, |(_, most)| most)
+    }
+
     fn sorted(&self) -> Vec<f64> {
         let mut sorted = self.0.clone();
         sorted.sort_by(f64::total_cmp);

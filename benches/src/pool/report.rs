@@ -24,37 +24,25 @@ const FLAT: f64 = 1.5;
 /// Until a claim fails without Redis, in ms.
 const OUTAGE_MS: f64 = 100.0;
 
-fn p50(samples: &Samples) -> f64 {
-    samples.median().unwrap_or(f64::NAN)
-}
-
-fn p99(samples: &Samples) -> f64 {
-    samples.quantile(0.99).unwrap_or(f64::NAN)
-}
-
-fn most(samples: &Samples) -> f64 {
-    samples.range().map_or(f64::NAN, |(_, most)| most)
-}
-
 impl Pooled {
     fn script_ratio(&self) -> f64 {
-        p50(&self.scripts.claim) / p50(&self.scripts.bare)
+        self.scripts.claim.p50() / self.scripts.bare.p50()
     }
 
     fn whole_ratio(&self) -> f64 {
-        p50(&self.whole.handed_over) / p50(&self.whole.bare)
+        self.whole.handed_over.p50() / self.whole.bare.p50()
     }
 
     /// Without the time for which refill gives way.
     fn refill_ratio(&self) -> f64 {
-        p50(&self.refill.refill) / p50(&self.refill.floor)
+        self.refill.refill.p50() / self.refill.floor.p50()
     }
 
     /// How many times as much something costs with the most sessions as with the fewest.
     fn growth(&self, of: impl Fn(&Step) -> &Samples) -> f64 {
         let steps = &self.crowd.steps;
         let ends = steps.first().zip(steps.last());
-        ends.map_or(f64::NAN, |(first, last)| p50(of(last)) / p50(of(first)))
+        ends.map_or(f64::NAN, |(first, last)| of(last).p50() / of(first).p50())
     }
 
     fn bytes_each(&self) -> f64 {
@@ -76,11 +64,11 @@ impl Pooled {
             ),
             (
                 format!("a whole claim, p99 at most {WHOLE_MS} ms"),
-                p99(&self.whole.handed_over) <= WHOLE_MS,
+                self.whole.handed_over.p99() <= WHOLE_MS,
             ),
             (
                 format!("at least {RATE} claims a second over {GATEWAYS} gateways"),
-                p50(&self.rate) >= RATE,
+                self.rate.p50() >= RATE,
             ),
             (
                 format!("refill at most {REFILL} x docker run and boot"),
@@ -100,15 +88,15 @@ impl Pooled {
             ),
             (
                 format!("without Redis a claim fails within {OUTAGE_MS} ms"),
-                most(&self.outage.killed) <= OUTAGE_MS,
+                self.outage.killed.most() <= OUTAGE_MS,
             ),
         ]
     }
 
     /// One object. Times are ms.
     pub(crate) fn to_json(&self) -> Value {
-        let both = |samples: &Samples| json!({"p50": p50(samples), "p99": p99(samples)});
-        let top = |samples: &Samples| json!({"p50": p50(samples), "max": most(samples)});
+        let both = |samples: &Samples| json!({"p50": samples.p50(), "p99": samples.p99()});
+        let top = |samples: &Samples| json!({"p50": samples.p50(), "max": samples.most()});
         let steps: Vec<Value> = self
             .crowd
             .steps
@@ -126,7 +114,7 @@ impl Pooled {
             "claimMs": {"bare": both(&self.whole.bare), "answered": both(&self.whole.answered),
                 "handedOver": both(&self.whole.handed_over), "ratio": self.whole_ratio(),
                 "rounds": self.extent.claims},
-            "claimsPerSecond": {"median": p50(&self.rate), "gateways": GATEWAYS,
+            "claimsPerSecond": {"median": self.rate.p50(), "gateways": GATEWAYS,
                 "claimers": GATEWAYS * CLAIMERS, "claims": self.extent.burst,
                 "runs": self.extent.bursts},
             "refillMs": {"dockerRun": top(&self.refill.floor), "givesWay": top(&self.refill.pause),
@@ -134,7 +122,7 @@ impl Pooled {
                 "rounds": self.extent.refills},
             "sessions": {"emptyBytes": self.crowd.empty, "steps": steps},
             "withoutRedisMs": {"killed": top(&self.outage.killed),
-                "frozenFirst": p50(&self.outage.frozen_first), "frozen": top(&self.outage.frozen),
+                "frozenFirst": self.outage.frozen_first.p50(), "frozen": top(&self.outage.frozen),
                 "claims": self.extent.outages},
             "goals": self.goals().map(|(goal, met)| json!({"goal": goal, "met": met})),
         })
@@ -145,7 +133,12 @@ impl fmt::Display for Pooled {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "Pool: claims, sessions and refill, ms (p50, p99)")?;
         let mut row = |name: &str, samples: &Samples| {
-            writeln!(f, "  {name:<52}{:>9.3}{:>9.3}", p50(samples), p99(samples))
+            writeln!(
+                f,
+                "  {name:<52}{:>9.3}{:>9.3}",
+                samples.p50(),
+                samples.p99()
+            )
         };
         row(
             "a bare script with one LPOP, Unix socket",
@@ -172,7 +165,7 @@ impl fmt::Display for Pooled {
         writeln!(
             f,
             "  {:.0} claims a second by {} claimers over {GATEWAYS} gateways (median of {} runs of {})",
-            p50(&self.rate),
+            self.rate.p50(),
             GATEWAYS * CLAIMERS,
             self.extent.bursts,
             self.extent.burst
@@ -194,9 +187,9 @@ impl fmt::Display for Pooled {
                 f,
                 "  {:>8}{:>12.3}{:>12.3}{:>12.2}{:>12.1}{:>14.1}",
                 step.sessions,
-                p50(&step.claim),
-                p50(&step.event),
-                p50(&step.look),
+                step.claim.p50(),
+                step.event.p50(),
+                step.look.p50(),
                 step.resident as f64 / 1e6,
                 self.crowd.bytes_each(step) / 1e3
             )?;

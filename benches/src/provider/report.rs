@@ -14,18 +14,6 @@ const ADDED_MS: f64 = 1.0;
 /// Until another provider answers, in ms.
 const DECISION_MS: f64 = 200.0;
 
-fn p50(samples: &Samples) -> f64 {
-    samples.median().unwrap_or(f64::NAN)
-}
-
-fn p99(samples: &Samples) -> f64 {
-    samples.quantile(0.99).unwrap_or(f64::NAN)
-}
-
-fn most(samples: &Samples) -> f64 {
-    samples.range().map_or(f64::NAN, |(_, most)| most)
-}
-
 impl Provided {
     /// What was aimed at, and whether it was met.
     fn goals(&self) -> [(String, bool); 6] {
@@ -33,7 +21,8 @@ impl Provided {
             let text = format!("the OpenAI API adds at most {ADDED_MS} ms to {what}");
             (text, routes.added() <= ADDED_MS)
         };
-        let slowest = most(&self.decision.without_redis).max(most(&self.decision.without_runtime));
+        let decision = &self.decision;
+        let slowest = (decision.without_redis.most()).max(decision.without_runtime.most());
         [
             added("first turns, stand-in", &self.light.first),
             added("later turns, stand-in", &self.light.later),
@@ -75,7 +64,7 @@ impl Provided {
 }
 
 fn both(samples: &Samples) -> Value {
-    json!({"p50": p50(samples), "p99": p99(samples), "max": most(samples)})
+    json!({"p50": samples.p50(), "p99": samples.p99(), "max": samples.most()})
 }
 
 fn compared(overhead: &Overhead) -> Value {
@@ -104,10 +93,10 @@ impl fmt::Display for Provided {
                     f,
                     "  {name:<10}{turns:<7} own p50 {:>8.3} p99 {:>8.3}   OpenAI p50 {:>8.3} p99 {:>8.3}   \
                      added {:>7.3}   ({} turns)",
-                    p50(&routes.native),
-                    p99(&routes.native),
-                    p50(&routes.openai),
-                    p99(&routes.openai),
+                    routes.native.p50(),
+                    routes.native.p99(),
+                    routes.openai.p50(),
+                    routes.openai.p99(),
                     routes.added(),
                     routes.openai.count()
                 )?;
@@ -126,10 +115,10 @@ impl fmt::Display for Provided {
             writeln!(
                 f,
                 "    {name:<40} first words p50 {:>8.2} p99 {:>8.2}   delay of a word p50 {:>6.2} p99 {:>7.2}",
-                p50(&wave.first),
-                p99(&wave.first),
-                p50(&wave.delay),
-                p99(&wave.delay)
+                wave.first.p50(),
+                wave.first.p99(),
+                wave.delay.p50(),
+                wave.delay.p99()
             )?;
         }
         writeln!(
@@ -154,9 +143,9 @@ impl fmt::Display for Provided {
             writeln!(
                 f,
                 "  {name:<52} p50 {:>7.3} p99 {:>7.3} most {:>7.3}",
-                p50(samples),
-                p99(samples),
-                most(samples)
+                samples.p50(),
+                samples.p99(),
+                samples.most()
             )?;
         }
         for (goal, met) in self.goals() {

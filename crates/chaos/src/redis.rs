@@ -1,16 +1,16 @@
 //! A Redis server of a run's own, on a Unix socket, that can be killed and come back.
 
 use std::path::{Path, PathBuf};
-use std::process::Stdio;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
+use ccpool_testing::{serve, socket};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use redis::Client;
 use redis::aio::MultiplexedConnection;
 use tokio::net::UnixStream;
-use tokio::process::{Child, Command};
+use tokio::process::Child;
 
 use crate::patience;
 
@@ -90,23 +90,6 @@ pub(crate) async fn connect(socket: &Path) -> redis::RedisResult<MultiplexedConn
     client.get_multiplexed_async_connection().await
 }
 
-fn socket(dir: &Path) -> PathBuf {
-    dir.join("redis.sock")
-}
-
 fn spawn(program: &Path, dir: &Path, durable: bool) -> Result<Child> {
-    let append = if durable { "yes" } else { "no" };
-    Command::new(program)
-        .args(["--port", "0", "--save", "", "--appendonly", append])
-        .args(["--appendfsync", "always", "--unixsocket"])
-        .arg(socket(dir))
-        .arg("--dir")
-        .arg(dir)
-        .env_clear()
-        .stdin(Stdio::null())
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .kill_on_drop(true)
-        .spawn()
-        .context("cannot start redis-server")
+    serve(program, dir, durable).context("cannot start redis-server")
 }

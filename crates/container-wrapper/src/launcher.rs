@@ -1,5 +1,8 @@
 //! Starts `claude`: what it needs on disk, then the process.
 
+use std::io;
+
+use ccpool_cli_process::leftovers;
 use ccpool_protocol::ContainerId;
 use ccpool_protocol::boot::{Boot, ClaudeSpawn};
 use ccpool_protocol::mark;
@@ -9,9 +12,8 @@ use tokio::task::JoinSet;
 
 use crate::board::Board;
 use crate::claude::{Claude, SpawnError};
-use crate::home::{self, PrepareError};
+use crate::home::{self, Acting, PrepareError};
 use crate::launch::{self, Conversation};
-use crate::leftovers;
 use crate::log;
 use crate::news::News;
 
@@ -51,14 +53,20 @@ impl Launcher {
 
     /// Ends what the last one has left behind.
     pub(crate) fn sweep(&self) {
-        let ended = leftovers::end(self.container.as_str(), self.spawn.uid);
+        let ended = self.end_leftovers();
         // Acting under another uid may have undone it.
-        let hidden = hide().map_err(std::io::Error::from);
+        let hidden = hide().map_err(io::Error::from);
         match ended.and_then(|ended| hidden.map(|()| ended)) {
             Ok(0) => {}
             Ok(ended) => log::warn(format_args!("{ended} processes of claude's were ended")),
             Err(error) => log::error(format_args!("cannot look for what claude left: {error}")),
         }
+    }
+
+    fn end_leftovers(&self) -> io::Result<usize> {
+        // Only under the agent's uid can their environment be read.
+        let _agent = self.spawn.uid.map(Acting::under).transpose()?;
+        leftovers::end(&self.container)
     }
 
     /// Starts it for this conversation; its tasks go into `tasks`.

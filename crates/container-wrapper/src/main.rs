@@ -20,7 +20,6 @@ mod intake;
 mod kept;
 mod launch;
 mod launcher;
-mod leftovers;
 mod link;
 mod log;
 mod naming;

@@ -120,7 +120,8 @@ impl Supervisor {
 
 impl Loop {
     async fn run(&mut self) -> End {
-        self.write(StdinLine::mcp_status(PROBE).as_bytes().to_vec());
+        let probe = StdinLine::mcp_status(PROBE);
+        self.owned.claude.write(probe.as_bytes().to_vec());
         loop {
             if let Some(end) = self.end {
                 return end;
@@ -265,7 +266,7 @@ impl Loop {
             }
         }
         if !out.stdin.is_empty() {
-            self.write(out.stdin);
+            self.owned.claude.write(out.stdin);
         }
     }
 
@@ -284,14 +285,6 @@ impl Loop {
                 self.owned.board.report(report::CLI_SESSION_ID, id);
             }
             Err(error) => self.give_up(&error.to_string()),
-        }
-    }
-
-    fn write(&mut self, lines: Vec<u8>) {
-        if let Err(stuck) = self.owned.claude.write(lines) {
-            log::error(stuck);
-            // Its end is told like any other.
-            self.owned.claude.kill();
         }
     }
 

@@ -1,12 +1,10 @@
 //! A Redis, a scripted model and a wrapper for one test, in a directory of their own.
 
 use std::collections::BTreeMap;
-use std::future::Future;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Stdio};
-use std::time::Duration;
 
 use ccpool_protocol::boot::{self, Boot, ClaudeSpawn, McpEndpoint};
 use ccpool_protocol::envelope::Envelope;
@@ -15,32 +13,16 @@ use ccpool_protocol::permission::Behavior;
 use ccpool_protocol::record::report;
 use ccpool_protocol::{ContainerId, SessionId};
 use ccpool_scripted_model::ScriptedModel;
+pub(crate) use ccpool_testing::{PATIENCE, eventually};
+use ccpool_testing::{claude, redis_server};
 use redis::AsyncCommands;
 use redis::aio::MultiplexedConnection;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::process::{Child, Command};
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::timeout;
 
-/// How long anything may take.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
-const POLL: Duration = Duration::from_millis(10);
 pub(crate) const TOKEN: &str = "fake-mcp-token-5ec2e7";
-
-/// Waits until `probe` gives something.
-pub(crate) async fn eventually<T, F>(what: &str, mut probe: impl FnMut() -> F) -> T
-where
-    F: Future<Output = Option<T>>,
-{
-    let deadline = Instant::now() + PATIENCE;
-    loop {
-        if let Some(found) = probe().await {
-            return found;
-        }
-        assert!(Instant::now() < deadline, "not within {PATIENCE:?}: {what}");
-        sleep(POLL).await;
-    }
-}
 
 /// A `redis-server` on a socket in the test's directory.
 pub(crate) struct Redis {
@@ -64,22 +46,8 @@ impl Redis {
 
     /// Starts it, with what it had written to disk.
     pub(crate) async fn up(&mut self) {
-        let program = std::env::var("CCPOOL_TEST_REDIS_SERVER");
-        let program = program.unwrap_or_else(|_| "redis-server".to_owned());
-        let socket = self.dir.join("redis.sock");
-        let child = Command::new(&program)
-            .args(["--port", "0", "--save", "", "--appendonly", "yes"])
-            .args(["--appendfsync", "always", "--unixsocket"])
-            .arg(&socket)
-            .arg("--dir")
-            .arg(&self.dir)
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .kill_on_drop(true)
-            .spawn();
-        let child = child.unwrap_or_else(|error| {
-            panic!("cannot start {program} ({error}): run cargo xtask test, or set CCPOOL_TEST_REDIS_SERVER")
-        });
+        let child = ccpool_testing::serve(&redis_server(), &self.dir, true);
+        let child = child.expect("redis-server starts");
         self.child = Some(child);
         let client = redis::Client::open(self.url()).unwrap();
         eventually("redis-server answers", || async {
@@ -130,8 +98,7 @@ pub(crate) struct Rig {
 impl Rig {
     /// Redis and the model run; the wrapper does not yet, so that `boot` can be changed.
     pub(crate) async fn prepare() -> Self {
-        let claude = std::env::var("CCPOOL_TEST_CLAUDE")
-            .expect("CCPOOL_TEST_CLAUDE names no claude binary: run cargo xtask test");
+        let claude = claude().to_str().expect("UTF-8").to_owned();
         let dir = tempfile::tempdir().unwrap();
         // The agent may have another uid.
         std::fs::set_permissions(dir.path(), std::fs::Permissions::from_mode(0o755)).unwrap();

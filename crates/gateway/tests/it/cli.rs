@@ -2,6 +2,7 @@
 
 use std::process::Stdio;
 
+use ccpool_testing::RedisServer;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use serde_json::{Value, json};
@@ -10,7 +11,6 @@ use tokio::process::Command;
 
 use crate::gateway::{Folder, Gateway, Setup};
 use crate::parts::{PATIENCE, claude, wrapper};
-use crate::redis::RedisServer;
 
 /// Runs a command to its end: exit code, stdout, stderr.
 async fn ended(command: &mut Command) -> (Option<i32>, String, String) {

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ccpool_scripted_model::{ScriptFile, ScriptedModel};
+use ccpool_testing::RedisServer;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use redis::AsyncCommands;
@@ -18,7 +19,6 @@ use tempfile::TempDir;
 use tokio::process::{Child, Command};
 
 use crate::parts::{PATIENCE, ccpool, claude, wrapper};
-use crate::redis::RedisServer;
 use crate::sse::SseReader;
 
 /// What a gateway is started with. The defaults are the process runtime with one warm container.

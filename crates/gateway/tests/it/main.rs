@@ -28,7 +28,6 @@ mod permission_rules;
 mod permissions;
 mod proc;
 mod providers;
-mod redis;
 mod redis_lost;
 mod redis_proxy;
 mod repeat;

@@ -1,26 +1,19 @@
 //! Server-sent events, read as a client reads them.
 
+pub(crate) use ccpool_testing::Message;
+use ccpool_testing::Sse;
 use futures::StreamExt;
 use futures::stream::BoxStream;
 use reqwest::Response;
-use serde_json::Value;
 
 use crate::parts::PATIENCE;
-
-/// One message.
-#[derive(Debug, Clone, PartialEq)]
-pub(crate) struct Message {
-    pub(crate) event: String,
-    pub(crate) id: String,
-    pub(crate) data: Value,
-}
 
 /// Reads a response message by message.
 pub(crate) struct SseReader {
     /// The turn that the response's head names.
     pub(crate) turn: String,
     bytes: BoxStream<'static, reqwest::Result<bytes::Bytes>>,
-    buffer: Vec<u8>,
+    sse: Sse,
 }
 
 impl SseReader {
@@ -33,28 +26,19 @@ impl SseReader {
         Self {
             turn,
             bytes: response.bytes_stream().boxed(),
-            buffer: Vec::new(),
+            sse: Sse::default(),
         }
     }
 
     /// The next message, or nothing when the stream has ended. Comments are passed over.
     pub(crate) async fn next(&mut self) -> Option<Message> {
         loop {
-            if let Some(end) = self.buffer.windows(2).position(|pair| pair == b"\n\n") {
-                let block: Vec<u8> = self.buffer.drain(..end + 2).collect();
-                let block = String::from_utf8(block).expect("UTF-8");
-                match parse(&block) {
-                    Some(message) => return Some(message),
-                    None => continue,
-                }
+            if let Some(message) = self.sse.message() {
+                return Some(message);
             }
             let chunk = tokio::time::timeout(PATIENCE, self.bytes.next()).await;
-            match chunk.expect("something comes in time") {
-                Some(chunk) => self
-                    .buffer
-                    .extend_from_slice(&chunk.expect("the stream holds")),
-                None => return None,
-            }
+            let chunk = chunk.expect("something comes in time")?;
+            self.sse.feed(&chunk.expect("the stream holds"));
         }
     }
 
@@ -79,19 +63,4 @@ impl SseReader {
         }
         all
     }
-}
-
-fn parse(block: &str) -> Option<Message> {
-    let field = |name: &str| {
-        let prefix = format!("{name}: ");
-        block
-            .lines()
-            .find_map(|line| line.strip_prefix(&prefix).map(str::to_owned))
-    };
-    let data = field("data")?;
-    Some(Message {
-        event: field("event").unwrap_or_default(),
-        id: field("id").unwrap_or_default(),
-        data: serde_json::from_str(&data).expect("data is JSON"),
-    })
 }

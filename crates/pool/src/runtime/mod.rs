@@ -4,7 +4,6 @@ mod contract;
 mod docker;
 mod error;
 mod fake;
-mod leftovers;
 mod measured;
 mod process;
 
@@ -12,6 +11,5 @@ pub use contract::{Exit, HostAddress, Launch, Presence, Runtime};
 pub use docker::DockerRuntime;
 pub use error::RuntimeError;
 pub use fake::FakeRuntime;
-pub use leftovers::end as end_leftovers;
 pub use measured::Measured;
 pub use process::ProcessRuntime;

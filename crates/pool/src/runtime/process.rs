@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use ccpool_cli_process::leftovers;
 use ccpool_protocol::{ContainerId, boot};
 use futures::StreamExt;
 use futures::stream::BoxStream;
@@ -19,7 +20,7 @@ use tokio::sync::{broadcast, watch};
 use tokio::time::Instant;
 use tokio_util::task::TaskTracker;
 
-use super::{Exit, Launch, Presence, Runtime, RuntimeError, leftovers};
+use super::{Exit, Launch, Presence, Runtime, RuntimeError};
 use crate::config::Config;
 use crate::program_path::on_path;
 

@@ -15,6 +15,7 @@ use ccpool::{
     ClaimRequest, ContainerId, EmbeddedRedis, Event, EventStream, Pool, PoolParts, RedisAddress,
     SessionId, StreamedEvent, TurnId,
 };
+pub(crate) use ccpool_testing::{PATIENCE, eventually};
 use futures::StreamExt;
 use redis::AsyncCommands;
 use redis::aio::MultiplexedConnection;
@@ -22,9 +23,6 @@ use serde_json::value::RawValue;
 use tempfile::TempDir;
 use tokio::io::AsyncWriteExt;
 use tokio::process::{Child, Command};
-
-/// Longer than anything here takes, even on a busy machine.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 
 pub(crate) struct World {
     pub(crate) pool: Pool,
@@ -290,21 +288,6 @@ fn parts(config: &Arc<Config>, runtime: &Arc<FakeRuntime>, address: &RedisAddres
         redis: address.clone(),
         mcp_url: None,
         credentials: BTreeMap::new(),
-    }
-}
-
-/// Waits until `probe` gives something.
-pub(crate) async fn eventually<T>(what: &str, mut probe: impl AsyncFnMut() -> Option<T>) -> T {
-    let deadline = tokio::time::Instant::now() + PATIENCE;
-    loop {
-        if let Some(found) = probe().await {
-            return found;
-        }
-        assert!(
-            tokio::time::Instant::now() < deadline,
-            "not in time: {what}"
-        );
-        tokio::time::sleep(Duration::from_millis(5)).await;
     }
 }
 

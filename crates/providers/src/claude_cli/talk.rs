@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use ccpool::provider::{Conversation, SystemMode};
+use ccpool_cli_process::leftovers;
 use ccpool_protocol::event::{Event, Failed, ReplyEvent};
 use ccpool_protocol::fold::{Ending, Fold, Stamp};
 use ccpool_protocol::line::{Asked, CanUseTool, Line, WrapperLine};
@@ -227,7 +228,7 @@ impl Talk {
         // Both block for as long as the disk and `/proc` take.
         let has_tools = self.rules.has_tools;
         let cleared = tokio::task::spawn_blocking(move || {
-            if has_tools && let Err(error) = ccpool::runtime::end_leftovers(&processes) {
+            if has_tools && let Err(error) = leftovers::end(&processes) {
                 tracing::warn!(%error, "cannot look for what claude left behind");
             }
             drop(folder);

@@ -14,7 +14,7 @@ use ccpool_scripted_model::{Auth, Outcome, Scene, ScriptedModel};
 use futures::StreamExt;
 use serde_json::{Map, Value, json};
 
-use crate::parts::PATIENCE;
+use ccpool_testing::PATIENCE;
 
 pub(crate) fn settings() -> AnthropicSettings {
     AnthropicSettings {

@@ -7,8 +7,8 @@ use ccpool::protocol::event::Event;
 use ccpool::provider::{Conversation, Message, Provider, Refused};
 
 use crate::anthropic::{provider, settings};
-use crate::parts::PATIENCE;
 use crate::raw_server::{RawServer, Says};
+use ccpool_testing::PATIENCE;
 
 const HEAD: &str = "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\n\r\n";
 const START: &str =

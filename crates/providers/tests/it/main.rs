@@ -7,9 +7,5 @@ mod chain;
 mod claude_cli;
 mod fake;
 mod hostile;
-mod parts;
 mod raw_server;
 mod real;
-#[expect(dead_code, reason = "tests of the gateway use the rest")]
-#[path = "../../../gateway/tests/it/redis.rs"]
-mod redis_server;

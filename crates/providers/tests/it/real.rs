@@ -20,8 +20,7 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use crate::chain::all;
-use crate::parts::{PATIENCE, claude, wrapper};
-use crate::redis_server::RedisServer;
+use ccpool_testing::{PATIENCE, RedisServer, claude, wrapper};
 
 struct World {
     pool: Pool,

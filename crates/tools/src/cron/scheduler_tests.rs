@@ -9,6 +9,7 @@ use ccpool::config::RedisTarget;
 use ccpool::runtime::FakeRuntime;
 use ccpool::store::{Added, Job, JobId, JobState, NewJob};
 use ccpool::{AgentId, EmbeddedRedis, PoolParts, RedisAddress, SessionId};
+use ccpool_testing::{PATIENCE, eventually};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::sync::Notify;
@@ -16,8 +17,6 @@ use tokio::sync::Notify;
 use super::*;
 use crate::cron::CronCreate;
 use crate::{Call, Caller, GatewayTools, Progress, Refusal};
-
-const PATIENCE: Duration = Duration::from_secs(60);
 
 #[derive(Debug, Default)]
 struct Channel {
@@ -130,27 +129,13 @@ impl World {
 
     /// What came of the job, once it is known.
     async fn outcome(&self) -> String {
-        until(async || self.job().await.last).await.outcome
+        let last = eventually("the job has run", async || self.job().await.last);
+        last.await.outcome
     }
 }
 
 fn deny(tool: &str) -> impl FnOnce(&mut Config) {
     |config| config.tools.rules.deny = vec![tool.to_owned()]
-}
-
-async fn until<T>(probe: impl AsyncFn() -> Option<T>) -> T {
-    let mut look = tokio::time::interval(Duration::from_millis(10));
-    let found = async {
-        loop {
-            look.tick().await;
-            if let Some(found) = probe().await {
-                return found;
-            }
-        }
-    };
-    tokio::time::timeout(PATIENCE, found)
-        .await
-        .expect("in time")
 }
 
 #[tokio::test]
@@ -190,7 +175,8 @@ async fn a_gateway_that_stops_waits_for_a_message_under_way() {
     });
     let scheduler = world.schedule(&channel);
     world.message(&channel).await.unwrap();
-    until(async || (!channel.heard().is_empty()).then_some(())).await;
+    let heard = async || (!channel.heard().is_empty()).then_some(());
+    eventually("the channel hears it", heard).await;
     let release = async {
         tokio::task::yield_now().await;
         assert_eq!(world.job().await.last, None);
@@ -253,9 +239,11 @@ async fn a_gateway_that_stops_gives_back_what_has_not_reached_its_session() {
         .create(json!({"prompt": "hello"}), &channel)
         .await
         .unwrap();
-    let first = until(async || match world.job().await.state {
-        JobState::Firing(run) => Some(run),
-        JobState::Waiting(_) | JobState::Done => None,
+    let first = eventually("the job is on its way", async || {
+        match world.job().await.state {
+            JobState::Firing(run) => Some(run),
+            JobState::Waiting(_) | JobState::Done => None,
+        }
     })
     .await;
     scheduler.shutdown(PATIENCE).await;

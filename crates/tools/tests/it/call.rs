@@ -1,18 +1,14 @@
 //! A tool, called as the bridge calls it.
 
-use std::time::Duration;
-
 use ccpool::config::Config;
 use ccpool::{AgentId, SessionId};
+pub(crate) use ccpool_testing::{PATIENCE, eventually};
 use ccpool_tools::{
     Answer, Call, Caller, Channels, GatewayTools, NodesExec, NodesList, Progress, Refusal,
     SendMessage,
 };
 use serde_json::Value;
 use tokio_util::sync::CancellationToken;
-
-/// Long enough for a loaded machine; a test waits for conditions, and this only bounds it.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
 /// The tools of these tests.
 pub(crate) fn tools(config: &Config) -> GatewayTools {
@@ -65,20 +61,4 @@ pub(crate) fn worked(answer: Result<Answer, Refusal>) -> String {
 /// What the model reads of what did not.
 pub(crate) fn refused(answer: Result<Answer, Refusal>) -> String {
     answer.expect_err("a refusal").as_str().to_owned()
-}
-
-/// Waits until `probe` gives something.
-pub(crate) async fn eventually<T>(what: &str, probe: impl Fn() -> Option<T>) -> T {
-    let mut look = tokio::time::interval(Duration::from_millis(10));
-    let found = async {
-        loop {
-            look.tick().await;
-            if let Some(found) = probe() {
-                return found;
-            }
-        }
-    };
-    tokio::time::timeout(PATIENCE, found)
-        .await
-        .unwrap_or_else(|_| panic!("not within {PATIENCE:?}: {what}"))
 }

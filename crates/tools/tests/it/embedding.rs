@@ -1,26 +1,13 @@
 //! The example of a program that embeds the pool, run as it is.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Stdio;
 use std::time::Duration;
 
 use ccpool_scripted_model::ScriptedModel;
+use ccpool_testing::{built, claude, redis_server, wrapper};
 use serde_json::json;
 use tokio::process::Command;
-
-fn part(variable: &str) -> PathBuf {
-    let path = std::env::var_os(variable).map(PathBuf::from);
-    path.unwrap_or_else(|| panic!("{variable} is not set; run `cargo xtask test`"))
-}
-
-/// Where cargo puts what it builds.
-fn built(name: &str) -> PathBuf {
-    let me = std::env::current_exe().expect("a test knows where it is");
-    let profile = me.ancestors().nth(2).expect("it lies in deps");
-    let program = profile.join(name);
-    assert!(program.is_file(), "{} is not built", program.display());
-    program
-}
 
 #[tokio::test]
 async fn an_agent_calls_a_tool_of_the_embedding_program() {
@@ -30,9 +17,9 @@ async fn an_agent_calls_a_tool_of_the_embedding_program() {
     let named = |name: &str, program: &Path| {
         std::os::unix::fs::symlink(program, programs.join(name)).expect("a link can be made");
     };
-    named("claude", &part("CCPOOL_TEST_CLAUDE"));
-    named("redis-server", &part("CCPOOL_TEST_REDIS_SERVER"));
-    named("ccpool-wrapper", &built("ccpool-wrapper"));
+    named("claude", &claude());
+    named("redis-server", &redis_server());
+    named("ccpool-wrapper", &wrapper());
     let model = ScriptedModel::start("127.0.0.1:0".parse().expect("an address"))
         .await
         .expect("the model starts");

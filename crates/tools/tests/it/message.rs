@@ -208,7 +208,7 @@ async fn a_cancelled_call_sends_nothing_more() {
     let (answer, ()) = tokio::join!(
         call_by(&config, cancelled, "message", hello("ops")),
         async {
-            let first = || (receiver.received().len() == 1).then_some(());
+            let first = async || (receiver.received().len() == 1).then_some(());
             eventually("the first attempt", first).await;
             token.cancel();
         }

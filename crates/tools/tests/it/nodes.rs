@@ -232,14 +232,17 @@ fn endless(sshd: &Sshd, before: &str, then: &str) -> [String; 3] {
 
 async fn pids(sshd: &Sshd) -> Vec<Pid> {
     let path = sshd.path("pids");
-    let text = eventually("the command runs", || std::fs::read_to_string(&path).ok()).await;
+    let text = eventually("the command runs", async || {
+        std::fs::read_to_string(&path).ok()
+    })
+    .await;
     let pids = text.split_whitespace().map(|pid| pid.parse().unwrap());
     pids.map(Pid::from_raw).collect()
 }
 
 async fn gone(pids: &[Pid]) {
     let are_gone = || pids.iter().all(|pid| kill(*pid, None) == Err(Errno::ESRCH));
-    eventually("the command has ended on the node", || {
+    eventually("the command has ended on the node", async || {
         are_gone().then_some(())
     })
     .await;

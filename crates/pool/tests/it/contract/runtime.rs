@@ -1,6 +1,5 @@
 //! What every runtime must do, and each of them does: the fake, processes and Docker.
 
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,6 +11,7 @@ use ccpool::config::{Config, LoadOptions};
 use ccpool::runtime::{
     DockerRuntime, Exit, FakeRuntime, Launch, Presence, ProcessRuntime, Runtime, RuntimeError,
 };
+use ccpool_testing::{claude, wrapper};
 use futures::StreamExt;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
@@ -185,19 +185,6 @@ struct Processes {
     dir: TempDir,
 }
 
-/// The wrapper: the one named, or the one built beside these tests.
-fn wrapper() -> PathBuf {
-    let beside = || {
-        let test = std::env::current_exe().ok()?;
-        Some(test.parent()?.parent()?.join("ccpool-wrapper"))
-    };
-    let named = std::env::var_os("CCPOOL_TEST_WRAPPER").map(PathBuf::from);
-    named
-        .or_else(beside)
-        .filter(|path| path.is_file())
-        .expect("there is no ccpool-wrapper; run cargo xtask test, which gets all parts")
-}
-
 #[async_trait]
 impl Host for Processes {
     fn runtime(&self) -> &dyn Runtime {
@@ -237,9 +224,7 @@ async fn processes() {
         data_dir: dir.path().to_owned(),
         ..Config::default()
     };
-    config.claude.path = std::env::var_os("CCPOOL_TEST_CLAUDE")
-        .expect("CCPOOL_TEST_CLAUDE is not set; run cargo xtask test, which gets all parts")
-        .into();
+    config.claude.path = claude();
     let runtime = ProcessRuntime::new(&config, wrapper());
     let host = Processes {
         runtime,

@@ -4,10 +4,11 @@ use std::path::Path;
 use std::process::Stdio;
 
 use ccpool_scripted_model::ScriptedModel;
+use ccpool_testing::{built, claude, redis_server, wrapper};
 use tokio::io::AsyncWriteExt;
 use tokio::process::Command;
 
-use super::stage::{built, count, part};
+use super::stage::count;
 use crate::support::PATIENCE;
 
 #[tokio::test]
@@ -18,9 +19,9 @@ async fn a_chat_bot_goes_on_in_the_same_container() {
     let named = |name: &str, program: &Path| {
         std::os::unix::fs::symlink(program, programs.join(name)).unwrap();
     };
-    named("claude", &part("CCPOOL_TEST_CLAUDE"));
-    named("redis-server", &part("CCPOOL_TEST_REDIS_SERVER"));
-    named("ccpool-wrapper", &built("ccpool-wrapper"));
+    named("claude", &claude());
+    named("redis-server", &redis_server());
+    named("ccpool-wrapper", &wrapper());
     let model = ScriptedModel::start("127.0.0.1:0".parse().unwrap());
     let model = model.await.unwrap();
     let mut program = Command::new(built("examples/chat_bot"))

@@ -1,7 +1,6 @@
 //! A pool on the process runtime, and clients that tell their conversations.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
 use std::sync::Arc;
 
 use ccpool::config::Config;
@@ -9,6 +8,7 @@ use ccpool::provider::{Conversation, Message, PoolProvider, Provider, Refused, R
 use ccpool::runtime::ProcessRuntime;
 use ccpool::{EmbeddedRedis, Event, Pool, PoolParts, RedisAddress, SessionId};
 use ccpool_scripted_model::{RecordedRequest, ScriptedModel};
+use ccpool_testing::{claude, wrapper};
 use futures::StreamExt;
 use serde_json::Value;
 use tempfile::TempDir;
@@ -37,20 +37,6 @@ pub(crate) struct Told {
     pub(crate) ending: Event,
 }
 
-pub(crate) fn part(variable: &str) -> PathBuf {
-    let path = std::env::var_os(variable).map(PathBuf::from);
-    path.unwrap_or_else(|| panic!("{variable} is not set; run `cargo xtask test`"))
-}
-
-/// Where cargo puts what it builds.
-pub(crate) fn built(name: &str) -> PathBuf {
-    let me = std::env::current_exe().expect("a test knows where it is");
-    let profile = me.ancestors().nth(2).expect("it lies in deps");
-    let program = profile.join(name);
-    assert!(program.is_file(), "{} is not built", program.display());
-    program
-}
-
 impl Stage {
     pub(crate) async fn new() -> Self {
         Self::with(|_| {}).await
@@ -64,7 +50,7 @@ impl Stage {
         let model = model.await.unwrap();
         let redis = EmbeddedRedis::start(dir.path()).await.unwrap();
         let mut config = Config::processes(dir.path());
-        config.claude.path = part("CCPOOL_TEST_CLAUDE");
+        config.claude.path = claude();
         config.pool.min_warm = 1;
         config.pool.max_total = 4;
         config.pool.max_per_agent = 4;
@@ -72,7 +58,7 @@ impl Stage {
         config.pool.claim_timeout = 3 * PATIENCE;
         change(&mut config);
         let pool = Pool::start(PoolParts {
-            runtime: Arc::new(ProcessRuntime::new(&config, built("ccpool-wrapper"))),
+            runtime: Arc::new(ProcessRuntime::new(&config, wrapper())),
             redis: RedisAddress::resolve(&config, Some(&redis.url()), None).unwrap(),
             mcp_url: None,
             credentials: BTreeMap::from([

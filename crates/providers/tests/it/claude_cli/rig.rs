@@ -2,36 +2,19 @@
 
 use std::collections::BTreeSet;
 use std::path::Path;
-use std::time::Duration;
 
 use ccpool::config::{Config, Secret};
 use ccpool::provider::{Conversation, Message, Provider, Refused, Reply, Spoken};
 use ccpool_protocol::event::{Event, Failed, ReplyEvent};
 use ccpool_providers::ClaudeCli;
 use ccpool_scripted_model::{RecordedRequest, ScriptedModel};
+use ccpool_testing::claude;
+pub(crate) use ccpool_testing::{PATIENCE, eventually};
 use futures::StreamExt;
 use nix::unistd::Pid;
 use serde_json::Value;
 use std::sync::Arc;
 use tempfile::TempDir;
-
-/// Long enough for a loaded machine; a test waits for conditions, and this only bounds it.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
-
-/// Waits until `probe` gives something.
-pub(crate) async fn eventually<T>(what: &str, probe: impl AsyncFn() -> Option<T>) -> T {
-    let mut look = tokio::time::interval(Duration::from_millis(10));
-    let found = async {
-        loop {
-            look.tick().await;
-            if let Some(found) = probe().await {
-                return found;
-            }
-        }
-    };
-    let found = tokio::time::timeout(PATIENCE, found).await;
-    found.unwrap_or_else(|_| panic!("not within {PATIENCE:?}: {what}"))
-}
 
 pub(crate) struct Rig {
     pub(crate) model: ScriptedModel,
@@ -46,8 +29,6 @@ impl Rig {
 
     /// With another configuration.
     pub(crate) async fn with(change: impl FnOnce(&mut Config)) -> Self {
-        let claude = std::env::var("CCPOOL_TEST_CLAUDE")
-            .expect("CCPOOL_TEST_CLAUDE names no claude binary: run cargo xtask test");
         let dir = tempfile::tempdir().unwrap();
         let home = dir.path().join("home");
         std::fs::create_dir(&home).unwrap();
@@ -57,7 +38,7 @@ impl Rig {
             data_dir: dir.path().join("data"),
             ..Config::default()
         };
-        config.claude_cli.path = claude.into();
+        config.claude_cli.path = claude();
         config.claude_cli.clear_env = true;
         for (name, value) in [
             ("HOME", home.display().to_string()),

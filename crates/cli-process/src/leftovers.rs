@@ -1,5 +1,5 @@
-//! What goes on when a wrapper that ran as a plain process is gone: `claude` and its tools live in
-//! process groups of their own.
+//! What a `claude` that is gone leaves behind: its tools live in sessions of their own and go on without
+//! it, beside whatever its successor does.
 
 use std::collections::HashSet;
 use std::io;
@@ -12,8 +12,9 @@ use nix::unistd::Pid;
 /// Something may start another thing while it is looked for.
 const ROUNDS: usize = 50;
 
-/// Ends every process of a container's, but for the wrapper, which has no mark. Blocks for as long
-/// as it takes to read `/proc`. Returns how many there were.
+/// Ends every process with the container's [`mark`], which `claude` has and its supervisor has not. Only
+/// those can be told whose environment this thread may read. Blocks for as long as it takes to read
+/// `/proc`. Returns how many there were.
 ///
 /// # Errors
 /// When `/proc` cannot be read.
