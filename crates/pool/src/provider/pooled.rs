@@ -23,6 +23,7 @@ use crate::error::PoolError;
 use crate::events::{EventId, StreamedEvent};
 use crate::pool::Pool;
 use crate::prompt::Prompt;
+use crate::session::Turn;
 
 /// So many names of a conversation are tried before one is made up.
 const MOST_NUMBERS: u32 = 20;
@@ -54,6 +55,14 @@ enum Went {
 }
 
 type Events = BoxStream<'static, Result<StreamedEvent, PoolError>>;
+
+/// A turn from where it is told on.
+struct Course {
+    turn: TurnId,
+    events: Events,
+    steered: Option<TurnId>,
+    answers_as: Option<String>,
+}
 
 impl PoolProvider {
     /// A provider on this pool, which stays the caller's to shut down.
@@ -143,9 +152,7 @@ impl PoolProvider {
         };
         hold.runs(&turn.turn);
         Outcome::Continued.count();
-        let events = turn.events.boxed();
-        let reply = self.told(asked, resting, turn.turn, events, None, hold);
-        Ok(Went::On(reply))
+        Ok(Went::On(self.told(asked, resting, turn.into(), hold)))
     }
 
     /// Gives the results that a turn waits for, and goes on with it.
@@ -216,9 +223,13 @@ impl PoolProvider {
             events.await?.boxed()
         };
         Outcome::Resolved.count();
-        let turn = waiting.turn;
-        let reply = self.told(asked, resting, turn, events, steered, hold);
-        Ok(Went::On(reply))
+        let course = Course {
+            turn: waiting.turn,
+            events,
+            steered,
+            answers_as: waiting.answers_as,
+        };
+        Ok(Went::On(self.told(asked, resting, course, hold)))
     }
 
     /// Answers in a session that knows nothing yet.
@@ -253,8 +264,7 @@ impl PoolProvider {
             Outcome::Fresh
         };
         outcome.count();
-        let events = turn.events.boxed();
-        Ok(self.told(asked, resting, turn.turn, events, None, hold))
+        Ok(self.told(asked, resting, turn.into(), hold))
     }
 
     /// A session of the conversation's name that nobody else has, or one with a name that is made
@@ -302,18 +312,17 @@ impl PoolProvider {
         Ok((self.pool.claim(request).await?, from))
     }
 
-    fn told(
-        &self,
-        asked: Asked,
-        resting: Resting,
-        turn: TurnId,
-        events: Events,
-        steered: Option<TurnId>,
-        hold: Hold,
-    ) -> Reply {
+    fn told(&self, asked: Asked, resting: Resting, course: Course, hold: Hold) -> Reply {
+        let Course {
+            turn,
+            events,
+            steered,
+            answers_as,
+        } = course;
+        let model = answers_as.as_ref().unwrap_or(&resting.model);
         Reply {
             provider: PROVIDER.to_owned(),
-            model: resting.model.clone(),
+            model: model.clone(),
             session: Some(resting.session.clone()),
             turn: turn.clone(),
             passed: Vec::new(),
@@ -324,9 +333,21 @@ impl PoolProvider {
                 turn,
                 events,
                 steered,
+                answers_as,
                 hold: Some(hold),
             }
             .into_stream(),
+        }
+    }
+}
+
+impl From<Turn> for Course {
+    fn from(turn: Turn) -> Self {
+        Self {
+            turn: turn.turn,
+            events: turn.events.boxed(),
+            steered: None,
+            answers_as: None,
         }
     }
 }

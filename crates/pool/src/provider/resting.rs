@@ -48,6 +48,9 @@ pub(super) struct Waiting {
     /// Calls that it is to be given one by one.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(super) held: Vec<FunctionCall>,
+    /// As which model the turn answers, if that was said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) answers_as: Option<String>,
     /// A prompt that goes with the turn: what it brings after the turn is part of the answer.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) steered: Option<TurnId>,

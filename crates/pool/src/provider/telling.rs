@@ -31,6 +31,8 @@ pub(super) struct Telling {
     /// A prompt that was given into the turn. If the CLI runs it afterwards, its answer belongs to
     /// this one.
     pub(super) steered: Option<TurnId>,
+    /// As which model it answers, once that is said.
+    pub(super) answers_as: Option<String>,
     /// None: it is over.
     pub(super) hold: Option<Hold>,
 }
@@ -110,14 +112,15 @@ impl Heard {
                     calls: calls.iter().map(|call| call.id.clone()).collect(),
                     held,
                     usage: *usage,
+                    answers_as: self.telling.answers_as.clone(),
                     steered: self.telling.steered.clone(),
                     expires_at: *expires_at,
                 };
                 let keep = self.until(*expires_at);
                 self.rest(calls.clone(), Some(waiting), keep).await;
             }
-            Event::Started { .. }
-            | Event::TextDelta { .. }
+            Event::Started { model, .. } => self.telling.answers_as = Some(model.clone()),
+            Event::TextDelta { .. }
             | Event::ThinkingDelta { .. }
             | Event::Text { .. }
             | Event::Retract { .. }

@@ -89,8 +89,9 @@ async fn two_rounds_with_one_call_and_with_two() {
         assert!(third.usage["prompt_tokens"].as_u64() > Some(0), "{third:?}");
 
         let fourth = talk.say("thanks").await;
-        let sessions = [&first, &second, &third, &fourth].map(|answer| &answer.session);
-        assert_eq!(sessions, [&hello.session; 4]);
+        let answers = [&first, &second, &third, &fourth];
+        assert_eq!(answers.map(|answer| &answer.session), [&hello.session; 4]);
+        assert_eq!(answers.map(|answer| &answer.model), [&hello.model; 4]);
         assert_eq!(place(&gateway, &hello.session).await, before);
         // The greeting, all rounds together, and the thanks.
         assert_eq!(gateway.get(&path).await["turns"], 3);

@@ -21,6 +21,7 @@ pub(super) struct Talk<'a> {
 #[derive(Debug)]
 pub(super) struct Answer {
     pub(super) session: String,
+    pub(super) model: String,
     /// As it is sent back.
     pub(super) message: Value,
     pub(super) finish: String,
@@ -129,6 +130,7 @@ impl<'a> Talk<'a> {
         fields.retain(|key, _| ["role", "content", "tool_calls"].contains(&key.as_str()));
         Answer {
             session: came.header("x-ccpool-session").to_owned(),
+            model: text_of(&answer["model"]),
             message,
             finish: text_of(&choice["finish_reason"]),
             usage: answer["usage"].clone(),
@@ -164,8 +166,9 @@ impl Answer {
 fn assembled(session: String, pieces: &[Piece]) -> Answer {
     assert_eq!(pieces.last(), Some(&Piece::Done), "{pieces:?}");
     let (mut role, mut content, mut finish) = (String::new(), String::new(), String::new());
-    let (mut calls, mut usage) = (Vec::new(), Value::Null);
+    let (mut model, mut calls, mut usage) = (String::new(), Vec::new(), Value::Null);
     for chunk in chunks_of(pieces) {
+        model = text_of(&chunk["model"]);
         usage = chunk["usage"].clone();
         let Some(choice) = chunk["choices"].get(0) else {
             continue;
@@ -191,6 +194,7 @@ fn assembled(session: String, pieces: &[Piece]) -> Answer {
     }
     Answer {
         session,
+        model,
         message,
         finish,
         usage,
