@@ -87,11 +87,9 @@ impl Telling {
             self.open();
         }
         let raw = RawValue::from_string(text.to_owned()).expect("a line that parsed is JSON");
-        let ended = self.publish(raw, line);
-        if let Some(event) = ended {
-            let line = WrapperLine::Terminal { event };
+        for line in self.publish(raw, line) {
             let raw = RawValue::from_string(line.to_json()).expect("a wrapper's line is JSON");
-            // The fold has had this ending already, in the words of the CLI.
+            // The fold has had this already, in the words of the CLI.
             self.number(raw);
         }
     }
@@ -101,8 +99,9 @@ impl Telling {
         self.publish(raw, Line::Wrapper(line));
     }
 
-    /// The ending of the turn, if this line brought it.
-    fn publish(&mut self, raw: Box<RawValue>, line: Line) -> Option<Event> {
+    /// What is for the wrapper to tell of this line: calls of the caller's functions, and the ending
+    /// of the turn.
+    fn publish(&mut self, raw: Box<RawValue>, line: Line) -> Vec<WrapperLine> {
         self.number(raw);
         let at = self.at();
         let stamp = Stamp {
@@ -111,10 +110,15 @@ impl Telling {
             at,
         };
         let events = self.fold.push(stamp, line);
-        let ended = events.iter().find(|event| event.event.is_terminal());
-        let ended = ended.map(|event| event.event.clone());
-        self.events.extend(events);
-        ended
+        let (own, heard): (Vec<_>, Vec<_>) = events
+            .into_iter()
+            .map(|event| (own_line(&event.event), event))
+            .partition(|(own, _)| own.is_some());
+        let (own, told): (Vec<_>, Vec<_>) = own.into_iter().unzip();
+        self.events
+            .extend(heard.into_iter().map(|(_, event)| event));
+        self.events.extend(told);
+        own.into_iter().flatten().collect()
     }
 
     fn number(&mut self, line: Box<RawValue>) {
@@ -130,6 +134,24 @@ impl Telling {
     /// Time goes by from line to line.
     fn at(&self) -> UnixMs {
         1_795_195_419_000 + 7 * self.seq
+    }
+}
+
+/// The wrapper's line that tells readers of this event, where the CLI's does not.
+fn own_line(event: &Event) -> Option<WrapperLine> {
+    match event.clone() {
+        Event::FunctionCalls {
+            calls,
+            expires_at,
+            usage,
+        } => Some(WrapperLine::FunctionCalls {
+            calls,
+            expires_at,
+            usage,
+        }),
+        event => event
+            .is_terminal()
+            .then_some(WrapperLine::Terminal { event }),
     }
 }
 
