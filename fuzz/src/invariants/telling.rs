@@ -116,7 +116,7 @@ impl Telling {
             .partition(|(own, _)| own.is_some());
         let (own, told): (Vec<_>, Vec<_>) = own.into_iter().unzip();
         self.events
-            .extend(lines.into_iter().map(|(_, event)| event));
+            .extend(heard.into_iter().map(|(_, event)| event));
         self.events.extend(told);
         own.into_iter().flatten().collect()
     }
