@@ -103,6 +103,11 @@ impl Checks<'_> {
         if let Some(failed) = self.check("tests", tests, Some(counts))? {
             return Ok(Some(failed));
         }
+        let mut links = self.cargo(&["doc", "--workspace", "--no-deps"]);
+        links.env("RUSTDOCFLAGS", "-D warnings");
+        if let Some(failed) = self.check("documentation", links, None)? {
+            return Ok(Some(failed));
+        }
         let examples = self.cargo(&["test", "--workspace", "--doc"]);
         let name = "documentation's examples";
         if let Some(failed) = self.check(name, examples, Some(counts))? {

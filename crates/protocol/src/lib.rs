@@ -4,11 +4,10 @@
 //! ccpool must understand in the same way stands here once:
 //!
 //! * [`keys`]: every Redis key and channel;
-//! * [`input`], [`function`], [`control`], [`permission`], [`envelope`], [`state`], [`record`], [`assignment`],
-//!   [`boot`]: what
-//!   travels through them;
+//! * [`input`], [`function`], [`control`], [`permission`], [`envelope`], [`state`], [`record`],
+//!   [`assignment`], [`boot`]: what travels through them;
 //! * [`mark`]: the processes of a container;
-//! * [`framing`], [`line`], [`stdin`], [`cli`], [`vigil`]: how `claude` is started, the stream-json that it
+//! * [`framing`], [`mod@line`], [`stdin`], [`cli`], [`vigil`]: how `claude` is started, the stream-json that it
 //!   speaks, and what it owes;
 //! * [`event`], [`fold`], [`failure`], [`stages`], [`usage`]: what a reader of a turn is told.
 
