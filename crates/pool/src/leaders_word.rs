@@ -12,6 +12,8 @@ use crate::store::{LookNumber, Store};
 pub(crate) struct LeadersWord {
     /// Of the look that is under way.
     number: Option<LookNumber>,
+    /// The look before has shown trouble too.
+    expected: bool,
     /// What this gateway has said may still stand.
     may_stand: bool,
 }
@@ -20,7 +22,7 @@ impl LeadersWord {
     /// At the beginning of a look, before it asks for anything. One that expects no trouble needs no
     /// number.
     pub(crate) async fn begin(&mut self, store: &dyn Store, fence: Option<Fence>, expected: bool) {
-        self.number = None;
+        (self.number, self.expected) = (None, expected);
         let Some(fence) = fence.filter(|_| expected) else {
             return;
         };
@@ -44,7 +46,7 @@ impl LeadersWord {
         };
         let said = match (trouble, self.number.take()) {
             // By nothing could a claim know that it came before this.
-            (Some(_), None) => return true,
+            (Some(_), None) => return !self.expected,
             (Some(why), Some(number)) => Some((why, number)),
             // Redis may know more than is remembered here, as after it was set back to a snapshot.
             (None, _) if self.may_stand || standing.trouble.is_some() => None,

@@ -125,7 +125,6 @@ impl Reconciler {
                     Heard::Message(message) if *message == *news::TROUBLE => {
                         inner.attendance.ask();
                         inner.freed.notify_waiters();
-                        // It comes of the leader's look; another one would show nothing else.
                         continue;
                     }
                     Heard::Message(_) | Heard::Something => inner.freed.notify_waiters(),
@@ -148,8 +147,8 @@ impl Reconciler {
 
     async fn look(&mut self) {
         let standing = self.inner.attendance.known().standing(Instant::now());
-        let (store, expected) = (&*self.inner.store, self.trouble.is_some());
-        self.word.begin(store, standing.fence, expected).await;
+        let (store, trouble) = (&*self.inner.store, self.trouble.is_some());
+        self.word.begin(store, standing.fence, trouble).await;
         let (desired, observed) = match self.observe().await {
             Ok(both) => both,
             Err(error) => {
@@ -171,7 +170,7 @@ impl Reconciler {
             self.execute(action, &observed, &desired).await;
         }
         let (store, trouble) = (&*self.inner.store, self.trouble.as_deref());
-        if self.word.tell(store, &observed.standing, trouble).await && !expected {
+        if self.word.tell(store, &observed.standing, trouble).await {
             self.inner.nudge.notify_one();
         }
         self.tell(&observed, &desired);

@@ -3,7 +3,8 @@
 
 /// Something about the containers has changed: look.
 pub(crate) const CHANGED: &str = "changed";
-/// The gateway that leads has said again why no container can be started, or that they can be.
+/// The gateway that leads has said again why no container can be started, or that they can be. It
+/// comes of a look, so nobody looks for it.
 pub(crate) const TROUBLE: &str = "trouble";
 /// The settings have changed.
 pub(crate) const SETTINGS: &str = "settings";
