@@ -68,6 +68,10 @@ async fn sessions_and_limits_are_those_of_both() {
     let config = json!({"minwarm": 1});
     let (status, problem) = answer(first.request(Method::PATCH, path).json(&config)).await;
     assert_eq!(status, 400, "{problem}");
+    // The other one is told a moment later.
+    second
+        .wait_for_pool(|pool| pool["limits"]["maxPerAgent"] == 1)
+        .await;
     let claim = second.post("/api/docker-cc/sessions", &body);
     let reset = async {
         // The claim waits at the new limit, and is served when that is lifted.
