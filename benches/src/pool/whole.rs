@@ -7,6 +7,8 @@ use std::time::Instant;
 use anyhow::{Context, Result, ensure};
 use ccpool::{ClaimRequest, SessionId};
 use redis::Value;
+use tokio::runtime::{self, Handle};
+use tokio::sync::oneshot;
 use tokio::task::JoinSet;
 
 use super::paper;
@@ -31,6 +33,17 @@ pub(crate) struct Whole {
 /// # Errors
 /// Something does not work.
 pub(crate) async fn measure(server: &Server, rounds: usize, data: &Path) -> Result<Whole> {
+    // Wrappers are other programs: to wake one takes nothing from a gateway's own threads.
+    let wrappers = runtime::Builder::new_multi_thread()
+        .worker_threads(1)
+        .enable_all()
+        .build()?;
+    let whole = claims(server, rounds, data, wrappers.handle()).await;
+    wrappers.shutdown_background();
+    whole
+}
+
+async fn claims(server: &Server, rounds: usize, data: &Path, wrappers: &Handle) -> Result<Whole> {
     let prefix = "whole:";
     let pool = paper::gateway(server.url(), prefix, data).await?;
     let mut shelf = Shelf::beside(server, prefix, &pool).await?;
@@ -40,17 +53,21 @@ pub(crate) async fn measure(server: &Server, rounds: usize, data: &Path) -> Resu
     for round in 0..rounds + warm_up {
         let container = shelf.add().await?;
         let user = shelf.users.names().name(&container);
-        let mut wrapper = server.connect_as(&user, PASSWORD).await?;
-        // It is let in and answers, so what follows is sent at once.
-        redis::cmd("PING").exec_async(&mut wrapper).await?;
         let inbox = shelf.keys.container(&container).inbox;
+        let (server, (ready, waits)) = (server.clone(), oneshot::channel());
         let mut tasks = JoinSet::new();
-        tasks.spawn(async move {
+        let wrapper = async move {
+            let mut wrapper = server.connect_as(&user, PASSWORD).await?;
+            // It is let in and answers, so what follows is sent at once.
+            redis::cmd("PING").exec_async(&mut wrapper).await?;
+            ready.send(()).ok();
             let mut wait = redis::cmd("BLMOVE");
             wait.arg(&inbox).arg(&inbox).arg("LEFT").arg("LEFT").arg(0);
             let told: Value = wait.query_async(&mut wrapper).await?;
             anyhow::Ok((told, Instant::now()))
-        });
+        };
+        tasks.spawn_on(wrapper, wrappers);
+        waits.await.context("the wrapper is not let in")?;
         let floor = bare.pop().await?;
         let session = SessionId::new(format!("bench-{round}"))?;
         let request = ClaimRequest {

@@ -35,6 +35,17 @@ pub(crate) struct Batch {
     pub(crate) entries: Vec<String>,
 }
 
+/// What Redis has done of which this has not heard.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Settled {
+    /// Nothing: what was sent and not acknowledged is to be sent again.
+    Unchanged,
+    /// The batch that was sent; what it removed from `inflight`.
+    Applied(Vec<Vec<u8>>),
+    /// Somebody else has concluded the session, under a number above all of these.
+    Concluded,
+}
+
 /// The queue.
 #[derive(Debug)]
 pub(crate) struct Outbox {
@@ -117,6 +128,18 @@ impl Outbox {
         self.result = batch.result.or(self.result.take());
         self.removals -= batch.removals.len();
         batch.removals
+    }
+
+    /// Redis says that it has applied batches up to this number.
+    pub(crate) fn settle(&mut self, applied: u64) -> Settled {
+        let is_applied = |batch: &Batch| batch.number <= applied;
+        if applied > self.last_batch {
+            Settled::Concluded
+        } else if self.sending.as_ref().is_some_and(is_applied) {
+            Settled::Applied(self.acknowledge())
+        } else {
+            Settled::Unchanged
+        }
     }
 
     /// The fields of the session's state, and its newest result, as Redis has acknowledged them.
@@ -216,6 +239,29 @@ mod tests {
         assert_eq!(outbox.batch().unwrap().number, 6);
         outbox.acknowledge();
         assert!(outbox.is_empty());
+    }
+
+    #[test]
+    fn what_was_applied_without_an_answer_is_told() {
+        let mut outbox = Outbox::new(4, Kept::new(10, 1000), 10, 1000);
+        outbox.extend([envelope(1, false)]);
+        outbox.batch();
+        outbox.acknowledge();
+        outbox.extend([envelope(2, true), Op::Remove { raw: vec![7] }]);
+        assert_eq!(outbox.batch().unwrap().number, 6);
+        // Redis has not got it, or was emptied: it is sent again.
+        for applied in [0, 5] {
+            assert_eq!(outbox.settle(applied), Settled::Unchanged);
+            assert_eq!(outbox.told().0[field::SEQ], "1");
+            assert_eq!(outbox.batch().unwrap().number, 6);
+        }
+        // The session was concluded by somebody else.
+        assert_eq!(outbox.settle(9_007_199_254_740_991), Settled::Concluded);
+        assert_eq!(outbox.told().0[field::SEQ], "1");
+        assert_eq!(outbox.settle(6), Settled::Applied(vec![vec![7]]));
+        assert_eq!(outbox.told().0[field::SEQ], "2");
+        assert!(outbox.is_empty() && !outbox.has_removals());
+        assert_eq!(outbox.settle(6), Settled::Unchanged);
     }
 
     #[test]

@@ -14,9 +14,12 @@ use crate::board::Board;
 use crate::clock;
 use crate::inflight::Inflight;
 use crate::link::{Backoff, Link};
+use crate::outbox::{Outbox, Settled};
 
 /// How long Redis may take over a batch.
 const RESPONSE: Duration = Duration::from_secs(5);
+
+const HAD_BEEN_APPLIED: &str = "a batch whose answer was lost had been applied";
 
 /// Publishes until it is dropped.
 #[derive(Debug)]
@@ -76,7 +79,9 @@ impl Publisher {
             let applied: i64 = invocation.invoke_async(connection).await?;
             self.board.link(true);
             if applied == 0 {
-                crate::log::info("a batch whose answer was lost had been applied");
+                crate::log::info(HAD_BEEN_APPLIED);
+                // It may have been applied before what was said anew, which is older.
+                self.board.reregister();
             }
             let removed = self.board.with_outbox(|_, outbox| outbox.acknowledge());
             self.inflight.removed(&removed.unwrap_or_default());
@@ -120,11 +125,38 @@ impl Publisher {
         })?
     }
 
+    /// Finds out whether the batch that is on its way was applied and its answer was lost: what would be
+    /// told of the session without it is older than what Redis has. False: there is no session, or
+    /// somebody else has concluded it, and nothing of it is to be told any more.
+    async fn settle(&self, connection: &mut MultiplexedConnection) -> RedisResult<bool> {
+        let Some(keys) = self.board.session_keys() else {
+            return Ok(false);
+        };
+        let applied: Option<String> = redis::cmd("HGET")
+            .arg(&keys.state)
+            .arg(field::BATCH)
+            .query_async(connection)
+            .await?;
+        let applied = applied.and_then(|number| number.parse().ok());
+        let settle = |_: &_, outbox: &mut Outbox| outbox.settle(applied.unwrap_or(0));
+        match self.board.with_outbox(settle) {
+            Some(Settled::Applied(removed)) => {
+                crate::log::info(HAD_BEEN_APPLIED);
+                self.inflight.removed(&removed);
+                self.board.advance();
+                Ok(true)
+            }
+            Some(Settled::Unchanged) => Ok(true),
+            Some(Settled::Concluded) | None => Ok(false),
+        }
+    }
+
     /// Writes the whole report, so that an emptied Redis is filled again, and keeps the session's
     /// keys alive: they expire once no wrapper writes any more.
     async fn beat(&self, connection: &mut MultiplexedConnection) -> RedisResult<()> {
         let now = clock::now();
         let (fields, announce) = self.board.take_report(now);
+        let tells = announce && self.settle(connection).await?;
         let container = self.board.container();
         let mut pipe = redis::pipe();
         let hash = pipe.cmd("HSET").arg(&container.report);
@@ -139,7 +171,7 @@ impl Publisher {
         if let Some(keys) = self.board.session_keys() {
             let state = pipe.cmd("HSET").arg(&keys.state);
             state.arg(field::LAST_HEARTBEAT).arg(now);
-            if announce {
+            if tells {
                 // What a gateway has written down again of an emptied Redis is older than this.
                 state.arg(field::UNSURE).arg("");
                 self.board.with_outbox(|_, outbox| {
@@ -152,7 +184,7 @@ impl Publisher {
             let result = self
                 .board
                 .with_outbox(|_, outbox| outbox.told().1.map(str::to_owned));
-            if let Some(result) = result.flatten().filter(|_| announce) {
+            if let Some(result) = result.flatten().filter(|_| tells) {
                 pipe.cmd("SET").arg(&keys.result).arg(result).ignore();
             }
             let lists = [&keys.input, &keys.inflight, &keys.output_buffer];

@@ -39,4 +39,5 @@ mod slow_reader;
 mod sse;
 mod tools;
 mod traces;
+mod wrapper_cut;
 mod wrapper_killed;

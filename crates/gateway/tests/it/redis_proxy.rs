@@ -1,4 +1,4 @@
-//! A stand-in for Redis' address that kills whoever sends a certain command.
+//! A stand-in for Redis' address that kills whoever sends a certain command, or hangs up.
 //!
 //! It stands between the wrappers and Redis, on Unix sockets, and sees whole commands and whole
 //! answers. A step is a command that names a key of a session. What only keeps keys alive is none:
@@ -36,6 +36,15 @@ pub(crate) enum Moment {
     After,
 }
 
+/// What a step does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Harm {
+    /// The wrapper dies.
+    Kills,
+    /// Its connection ends.
+    Cuts,
+}
+
 /// Listens, and carries everything to Redis and back.
 #[derive(Debug)]
 pub(crate) struct RedisProxy {
@@ -57,7 +66,7 @@ pub(crate) struct Laid {
 /// What has become of the step that a trap was laid for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Fate {
-    /// It was fatal.
+    /// It did its harm.
     Killed,
     /// It waits for a prompt, so it was not answered.
     Waits,
@@ -73,6 +82,7 @@ struct Traps(Arc<Mutex<HashMap<String, Trap>>>);
 struct Trap {
     step: Step,
     moment: Moment,
+    harm: Harm,
     seen: usize,
     /// Nobody is killed before.
     released: watch::Receiver<bool>,
@@ -100,6 +110,7 @@ struct Sent {
 #[derive(Debug)]
 struct Fatal {
     moment: Moment,
+    harm: Harm,
     released: watch::Receiver<bool>,
 }
 
@@ -135,13 +146,14 @@ impl RedisProxy {
         });
     }
 
-    /// The wrapper of this session dies at this step, once the trap is released.
-    pub(crate) fn lay(&self, session: &str, step: Step, moment: Moment) -> Laid {
+    /// The wrapper of this session is harmed at this step, once, and once the trap is released.
+    pub(crate) fn lay(&self, session: &str, step: Step, moment: Moment, harm: Harm) -> Laid {
         let (release, released) = watch::channel(false);
         let (status, seen) = watch::channel(Status::default());
         let trap = Trap {
             step,
             moment,
+            harm,
             seen: 0,
             released,
             status,
@@ -205,12 +217,14 @@ impl Traps {
             Step::Nth(step) => trap.seen == step,
             Step::Ending => words.iter().any(tells),
         };
+        let reached = reached && !trap.status.borrow().reached;
         trap.status.send_modify(|status| {
             status.open += usize::from(!waits);
             status.reached |= reached;
         });
         let fatal = reached.then(|| Fatal {
             moment: trap.moment,
+            harm: trap.harm,
             released: trap.released.clone(),
         });
         Sent {
@@ -229,13 +243,15 @@ impl Traps {
         }
     }
 
-    /// Kills the wrapper, as soon as it may be.
+    /// Harms the wrapper, as soon as it may be. Its connection ends after this in any case.
     async fn spring(&self, session: &str, mut fatal: Fatal, wrapper: Pid) {
         // A trap that was taken away kills nobody.
         if fatal.released.wait_for(|released| *released).await.is_err() {
             return;
         }
-        kill(wrapper, Signal::SIGKILL).expect("a wrapper can be killed");
+        if fatal.harm == Harm::Kills {
+            kill(wrapper, Signal::SIGKILL).expect("a wrapper can be killed");
+        }
         if let Some(trap) = self.lock().get(session) {
             trap.status.send_modify(|status| status.sprung = true);
         }

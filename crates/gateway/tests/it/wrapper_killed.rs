@@ -11,7 +11,7 @@ use crate::gateway::{Folder, Gateway, Setup};
 use crate::ledger::{Ledger, only_ending};
 use crate::parts::eventually;
 use crate::proc::marked;
-use crate::redis_proxy::{Fate, Moment, RedisProxy, Step};
+use crate::redis_proxy::{Fate, Harm, Moment, RedisProxy, Step};
 
 /// A turn that takes more steps than this is not the one that is played here.
 const MOST_STEPS: usize = 100;
@@ -102,7 +102,7 @@ async fn run(gateway: &Gateway, proxy: &RedisProxy, step: Step, moment: Moment) 
         },
         {"text": "four five six"},
     ]);
-    let trap = proxy.lay(&session, step, moment);
+    let trap = proxy.lay(&session, step, moment, Harm::Kills);
     let claimed = gateway.claim(&session).await;
     let container = claimed["container"].as_str().expect("a container");
     let stream = gateway
