@@ -15,22 +15,13 @@ import litellm
 import openai
 
 from recorder import session_of
-from stage import Failed, case, check, equal, fetch, main, once, until
+from stage import WEATHER, Failed, case, check, equal, fetch, main, once, until
 
 #: The proxy does not start without one, nor with a short one.
 PROXY_KEY = "sk-interop-" + "0" * 48
 
 litellm.suppress_debug_info = True
 litellm.telemetry = False
-
-WEATHER = {
-    "type": "function",
-    "function": {
-        "name": "get_weather",
-        "description": "Weather of a town",
-        "parameters": {"type": "object", "properties": {"town": {"type": "string"}}, "required": ["town"]},
-    },
-}
 
 
 def scene(name, words="Please."):

@@ -6,17 +6,9 @@ import threading
 import openai
 
 from picture import DOT
-from recorder import chunks_of, session_of
-from stage import Failed, case, check, equal, main, once, until
+from recorder import chunks_of
+from stage import WEATHER, Failed, case, check, equal, main, once, one_container, until
 
-WEATHER = {
-    "type": "function",
-    "function": {
-        "name": "get_weather",
-        "description": "Weather of a town",
-        "parameters": {"type": "object", "properties": {"town": {"type": "string"}}, "required": ["town"]},
-    },
-}
 TIME = {"type": "function", "function": {"name": "get_time", "description": "The time", "parameters": {"type": "object", "properties": {}}}}
 
 
@@ -108,20 +100,10 @@ def affinity(run):
         messages += [answer.choices[0].message.model_dump(exclude_none=True), scene(name, words)]
     text, _, _ = streamed(ask.chat.completions.create(model="opus", messages=messages, stream=True))
     equal(text, "This is the third answer.", "the last answer")
-    same_process(run, way, 3)
+    one_container(run, way, 3)
     saw = run.seen()[-1].text()
     for words in ("The first prompt.", "Good morning from", "The second prompt.", "the second answer", "The third prompt."):
         once(saw, words, "what the model saw at last")
-
-
-def same_process(run, way, requests):
-    """All requests were answered by one session of the gateway, in one process of the CLI."""
-    equal([one["status"] for one in way.exchanges], [200] * requests, "statuses")
-    sessions = {session_of(one) for one in way.exchanges}
-    equal(len(sessions), 1, f"sessions that answered ({sessions})")
-    [session] = sessions
-    check(run.main.container(session), f"the session {session} has no container")
-    equal(len({one.process for one in run.seen()}), 1, "processes of the CLI that asked the model")
 
 
 @case("two rounds of a tool, whole")
@@ -142,7 +124,7 @@ def tools_whole(run):
     equal(len(set(told)), 2, "ids of calls")
     answer = ask.chat.completions.create(model="opus", messages=messages, tools=[WEATHER])
     equal(answer.choices[0].message.content, "The last answer was: sun over Ulm", "the answer")
-    same_process(run, way, 3)
+    one_container(run, way, 3)
     results = [block["content"] for block in run.seen()[-1].blocks("tool_result")]
     equal(len(results), 2, "results that the model saw")
     once(run.seen()[-1].text(), "rain over Bonn", "what the model saw at last")
@@ -168,7 +150,7 @@ def tools_streamed(run):
     with ask.chat.completions.stream(model="opus", messages=[*messages, message, *reversed(results)], tools=[WEATHER]) as events:
         final = events.get_final_completion()
     equal(final.choices[0].message.content, "Both towns have weather.", "the answer")
-    same_process(run, way, 2)
+    one_container(run, way, 2)
     saw = run.seen()[-1]
     for town in towns:
         once(saw.text(), f"sun over {town}", "what the model saw")

@@ -2,7 +2,6 @@
 
 import copy
 import json
-import os
 import subprocess
 
 from stage import PATIENCE, check

@@ -5,7 +5,7 @@ import base64
 from picture import DOT
 from openclaw import OpenClaw
 from recorder import chunks_of, session_of
-from stage import case, check, equal, main, once
+from stage import case, check, equal, main, once, one_container
 
 NOTE = "The blue heron stands in the water."
 
@@ -22,14 +22,9 @@ def finish(exchange):
     return [reason for reason in told if reason]
 
 
-def one_container(run, way, requests):
-    """All requests were answered well, in one session, container and process of the CLI."""
-    equal([one["status"] for one in way.exchanges], [200] * requests, "statuses")
-    sessions = {session_of(one) for one in way.exchanges}
-    equal(len(sessions), 1, f"sessions that answered ({sessions})")
-    [session] = sessions
-    check(run.main.container(session), f"the session {session} has no container")
-    equal(len({one.process for one in run.seen()}), 1, "processes of the CLI that asked the model")
+def one_request_each(run, way, requests):
+    """As in `one_container`, and the model was asked once for each request."""
+    one_container(run, way, requests)
     equal(len(run.seen()), requests, "requests that the model has seen")
 
 
@@ -48,7 +43,7 @@ def two_turns(run, named):
 
     text, _ = bot.say("And now something else. [[script:second]]")
     check("This is the second answer." in text, f"the second answer: {text!r}")
-    one_container(run, way, 3)
+    one_request_each(run, way, 3)
     equal(run.main.container(session), container, "the container of the second turn")
     after_tool, last = run.seen()[1:]
     equal(after_tool.text().count(ASIDE), 1, "asides beside the tool's result")
@@ -78,7 +73,7 @@ def two_calls(run):
     (bot.workspace / "note.txt").write_text(f"{NOTE}\n")
     text, _ = bot.say("Look around. [[script:two-at-once]]")
     check("Both tools have answered." in text, f"the answer: {text!r}")
-    one_container(run, way, 2)
+    one_request_each(run, way, 2)
     calls = [call["function"]["name"] for chunk in chunks_of(way.exchanges[0]["answer"]) for choice in chunk["choices"] for call in choice["delta"].get("tool_calls", [])]
     equal(calls, ["read", "ls"], "the calls that it was told")
     results = run.seen()[-1].blocks("tool_result")
@@ -92,7 +87,7 @@ def failing_tool(run):
     bot = OpenClaw(run, [way.base])
     text, _ = bot.say("Look. [[script:missing-file]]")
     check("The tool has failed:" in text and "missing.txt" in text, f"the answer: {text!r}")
-    one_container(run, way, 2)
+    one_request_each(run, way, 2)
 
 
 @case("a tool that shows a picture")
@@ -102,11 +97,11 @@ def picture(run):
     (bot.workspace / "dot.png").write_bytes(base64.b64decode(DOT))
     text, _ = bot.say("Look at the dot. [[script:picture]]")
     check("It is a dot." in text, f"the answer: {text!r}")
-    one_container(run, way, 2)
+    one_request_each(run, way, 2)
     equal(len(run.seen()[-1].blocks("image")), 1, "pictures that the model saw")
     text, _ = bot.say("And now something else. [[script:second]]")
     check("This is the second answer." in text, f"the second answer: {text!r}")
-    one_container(run, way, 3)
+    one_request_each(run, way, 3)
 
 
 @case("all its tools at once, as functions")
@@ -115,7 +110,7 @@ def all_tools(run):
     bot = OpenClaw(run, [way.base], more=ALL_TOOLS)
     text, _ = bot.say("What is your status? [[script:status]]")
     check("The status has been read." in text, f"the answer: {text!r}")
-    one_container(run, way, 2)
+    one_request_each(run, way, 2)
     count = len(way.exchanges[0]["body"]["tools"])
     check(count >= 50, f"it offered {count} functions only")
     offered = run.seen()[0].record["toolNames"]
@@ -132,7 +127,7 @@ def few_tools(run):
     (bot.workspace / "note.txt").write_text(f"{NOTE}\n")
     bot.say("Please read the note. [[script:note]]")
     bot.say("And now something else. [[script:second]]")
-    one_container(run, way, 3)
+    one_request_each(run, way, 3)
     equal(run.seen()[-1].text().count(ASIDE), 0, "asides")
 
 
@@ -146,7 +141,7 @@ def changed_system(run):
     check("This is the second answer." in text, f"the second answer: {text!r}")
     systems = [one["body"]["messages"][0]["content"] for one in way.exchanges]
     check("marigold" not in systems[0] and "marigold" in systems[-1], "its system prompt has not changed")
-    one_container(run, way, 3)
+    one_request_each(run, way, 3)
 
 
 @case("its own fallback answers when ours says 503")

@@ -12,9 +12,19 @@ import traceback
 import urllib.error
 import urllib.request
 
-from recorder import Recorder
+from recorder import Recorder, session_of
 
 CASES = []
+
+#: A function of a client's own.
+WEATHER = {
+    "type": "function",
+    "function": {
+        "name": "get_weather",
+        "description": "Weather of a town",
+        "parameters": {"type": "object", "properties": {"town": {"type": "string"}}, "required": ["town"]},
+    },
+}
 
 #: For whatever has to come, on a slow machine.
 PATIENCE = 120
@@ -39,6 +49,16 @@ def once(text, words, where):
     """Fails the case unless `words` stand in `text` exactly once."""
     count = text.count(words)
     check(count == 1, f"{words!r} stands {count} times in {where}")
+
+
+def one_container(run, way, requests):
+    """All requests were answered well, in one session, container and process of the CLI."""
+    equal([one["status"] for one in way.exchanges], [200] * requests, "statuses")
+    sessions = {session_of(one) for one in way.exchanges}
+    equal(len(sessions), 1, f"sessions that answered ({sessions})")
+    [session] = sessions
+    check(run.main.container(session), f"the session {session} has no container")
+    equal(len({one.process for one in run.seen()}), 1, "processes of the CLI that asked the model")
 
 
 def until(look, what):
