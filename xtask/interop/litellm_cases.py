@@ -15,7 +15,7 @@ import litellm
 import openai
 
 from recorder import session_of
-from stage import WEATHER, Failed, case, check, equal, fetch, main, once, until
+from stage import BONN, WEATHER, Failed, Town, case, check, equal, fetch, main, once, until
 
 #: The proxy does not start without one, nor with a short one.
 PROXY_KEY = "sk-interop-" + "0" * 48
@@ -113,6 +113,12 @@ def tools(run):
     saw = run.seen()[-1].text()
     for words in ("fog over Bonn", "And once more."):
         once(saw, words, "what the model saw at last")
+
+
+@case("an answer in a form")
+def form(run):
+    answer = ask(run.main.base, scene("town"), response_format=Town)
+    equal(Town.model_validate_json(answer.choices[0].message.content), BONN, "the answer")
 
 
 @case("failures have the class of their kind")

@@ -7,7 +7,7 @@ import openai
 
 from picture import DOT
 from recorder import chunks_of
-from stage import WEATHER, Failed, case, check, equal, main, once, one_container, until
+from stage import BONN, WEATHER, Failed, Town, case, check, equal, main, once, one_container, until
 
 TIME = {"type": "function", "function": {"name": "get_time", "description": "The time", "parameters": {"type": "object", "properties": {}}}}
 
@@ -154,6 +154,20 @@ def tools_streamed(run):
     saw = run.seen()[-1]
     for town in towns:
         once(saw.text(), f"sun over {town}", "what the model saw")
+
+
+@case("an answer in a form, twice in one container, and streamed")
+def forms(run):
+    way = run.record(run.main)
+    ask, messages = client(way.base), [scene("town")]
+    answer = ask.chat.completions.parse(model="opus", messages=messages, response_format=Town)
+    message = answer.choices[0].message
+    equal(message.parsed, BONN, "the answer")
+    messages += [{"role": "assistant", "content": message.content}, scene("town", "And once more.")]
+    with ask.chat.completions.stream(model="opus", messages=messages, response_format=Town) as events:
+        final = events.get_final_completion()
+    equal(final.choices[0].message.parsed, BONN, "the second answer")
+    one_container(run, way, 2)
 
 
 @case("a call without arguments has an empty object")

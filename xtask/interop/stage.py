@@ -9,8 +9,11 @@ import re
 import sys
 import time
 import traceback
+import typing
 import urllib.error
 import urllib.request
+
+import pydantic
 
 from recorder import Recorder, session_of
 
@@ -25,6 +28,24 @@ WEATHER = {
         "parameters": {"type": "object", "properties": {"town": {"type": "string"}}, "required": ["town"]},
     },
 }
+
+class Quarter(pydantic.BaseModel):
+    """A part of a town."""
+
+    name: str
+
+
+class Town(pydantic.BaseModel):
+    """The form of an answer."""
+
+    name: str = pydantic.Field(description="as its people write it", examples=["Ulm"])
+    river: typing.Literal["rhine", "danube"]
+    mayor: str | None
+    quarters: list[Quarter]
+
+
+#: How the scene `town` answers in it.
+BONN = Town(name="Bonn", river="rhine", mayor=None, quarters=[Quarter(name="Beuel")])
 
 #: For whatever has to come, on a slow machine.
 PATIENCE = 120

@@ -95,6 +95,7 @@ fn terms(round: usize) -> Result<ClaimTerms> {
             model: None,
             system_prompt: None,
             append_system_prompt: None,
+            output_schema: None,
             parent: None,
         },
         max_per_agent: 20,

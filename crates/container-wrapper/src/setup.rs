@@ -2,7 +2,8 @@
 //! because each piece costs time.
 
 use ccpool_protocol::assignment::Assignment;
-use ccpool_protocol::stdin::StdinLine;
+use ccpool_protocol::stdin::{Initialize, StdinLine};
+use serde_json::{Map, Value};
 
 use crate::effects::Effects;
 
@@ -12,6 +13,7 @@ pub(crate) struct Setup {
     boot_model: Option<String>,
     system_prompt: Option<String>,
     append_system_prompt: Option<String>,
+    output_schema: Option<Map<String, Value>>,
     model: Option<String>,
     written: bool,
 }
@@ -24,6 +26,7 @@ impl Setup {
             boot_model: boot_model.map(str::to_owned),
             system_prompt: given(&assignment.system_prompt),
             append_system_prompt: given(&assignment.append_system_prompt),
+            output_schema: assignment.output_schema.clone(),
             model: given(&assignment.model),
             written: false,
         }
@@ -47,11 +50,14 @@ impl Setup {
         if std::mem::replace(&mut self.written, true) {
             return false;
         }
-        let (replacing, appended) = (&self.system_prompt, &self.append_system_prompt);
-        if replacing.is_some() || appended.is_some() {
+        let with = Initialize {
+            system_prompt: self.system_prompt.as_deref(),
+            append_system_prompt: self.append_system_prompt.as_deref(),
+            output_schema: self.output_schema.as_ref(),
+        };
+        if with != Initialize::default() {
             let id = "ccpool-initialize";
-            let line = StdinLine::initialize(id, replacing.as_deref(), appended.as_deref());
-            out.request(id, &line);
+            out.request(id, &StdinLine::initialize(id, with));
         }
         true
     }

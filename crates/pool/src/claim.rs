@@ -13,6 +13,7 @@ use tokio::time::Instant;
 use crate::clock::unix_ms;
 use crate::error::PoolError;
 use crate::launch::{boot_model, heartbeat_limit};
+use crate::output_schema::OutputSchema;
 use crate::pool::{Inner, Pool};
 use crate::provider::room;
 use crate::store::{ClaimOutcome, ClaimTerms, Condition, LookNumber, Outlook, StoreError, Ticket};
@@ -38,6 +39,8 @@ pub struct ClaimRequest {
     pub system_prompt: Option<String>,
     /// Appended to the system prompt, instead of what is configured.
     pub append_system_prompt: Option<String>,
+    /// The form of its answers: each turn ends with a `structured_output` that fits it.
+    pub output_schema: Option<OutputSchema>,
     /// The session that asks for this one, and how many generations there are before it; none for a
     /// person's.
     pub parent: Option<Parent>,
@@ -317,6 +320,7 @@ impl Inner {
                 model,
                 system_prompt: request.system_prompt,
                 append_system_prompt: request.append_system_prompt.or(own.append_system_prompt),
+                output_schema: request.output_schema.map(OutputSchema::into_map),
                 parent: request.parent,
             },
             max_per_agent,

@@ -63,6 +63,7 @@ mod laptop;
 mod launch;
 mod leaders_word;
 mod listener;
+mod output_schema;
 mod pace;
 mod password;
 mod permissions;
@@ -94,6 +95,7 @@ pub use info::{
     Caller, Check, ContainerInfo, Counts, GatewayInfo, Health, HealthStatus, Limits, PoolSnapshot,
     RecentFailure, SessionInfo,
 };
+pub use output_schema::{OutputSchema, OutputSchemaError};
 pub use pool::{Pool, PoolParts};
 pub use program_path::on_path;
 pub use prompt::Prompt;

@@ -1,6 +1,7 @@
 //! What a claimed container is told, through its `inbox`.
 
 use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
 
 use crate::{AgentId, SessionId};
 
@@ -21,6 +22,9 @@ pub struct Assignment {
     /// Appended to the system prompt; sent with the first prompt.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub append_system_prompt: Option<String>,
+    /// The JSON Schema of its answers, which are objects then; sent with the first prompt.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub output_schema: Option<Map<String, Value>>,
     /// The session that has asked for this one, and how many generations there are before it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub parent: Option<Parent>,

@@ -45,6 +45,9 @@ pub const FOREGROUND: (&str, &str) = ("CLAUDE_CODE_DISABLE_BACKGROUND_TASKS", "1
 /// Tools that reach other sessions of the same HOME, which are nobody's business.
 pub const DISALLOWED: [&str; 2] = ["ListAgents", "SendMessage"];
 
+/// The tool by which a model answers in the form of a JSON Schema. It does nothing.
+pub const OUTPUT_TOOL: &str = "StructuredOutput";
+
 /// How it ended, in a few words.
 pub fn ended(status: ExitStatus) -> String {
     use std::os::unix::process::ExitStatusExt;

@@ -190,7 +190,8 @@ pub struct Completed {
     /// Why the model stopped (`end_turn`, …).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub stop_reason: Option<String>,
-    /// With a JSON schema asked for: the object.
+    /// With a JSON schema asked for: the object, whose JSON is the `text` then. Left out when the model
+    /// gave none that fits.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub structured_output: Option<Value>,
     /// Where the time went.

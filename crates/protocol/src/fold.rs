@@ -12,7 +12,7 @@ use crate::line::{
     Asked, Assistant, ControlRequest, Delta, Line, Message, RateLimit, StatusLine, StreamEvent,
     StreamLine, TurnResult, User,
 };
-use crate::{FailureKind, TurnId, UnixMs, outcome};
+use crate::{FailureKind, TurnId, UnixMs, cli, outcome};
 use turn::Turn;
 
 mod calls;
@@ -259,8 +259,12 @@ impl Fold {
                 });
             } else if block["type"] == "tool_use" {
                 let tool_use_id = block["id"].as_str().unwrap_or_default().to_owned();
-                self.current.open_tools.insert(tool_use_id.clone());
                 let name = block["name"].as_str().unwrap_or_default();
+                let calls = match name {
+                    cli::OUTPUT_TOOL => &mut self.current.outputs,
+                    _ => &mut self.current.open_tools,
+                };
+                calls.insert(tool_use_id.clone());
                 if line.parent_tool_use_id.is_none() {
                     let calls = &mut self.current.calls;
                     calls.add(&line.message.id, &tool_use_id, name, &block["input"]);
@@ -288,7 +292,9 @@ impl Fold {
             self.current.asked.retain(|_, tool| *tool != tool_use_id);
             self.current.open_tools.remove(&tool_use_id);
             self.current.calls.answered(&tool_use_id);
+            let is_output = self.current.outputs.contains(&tool_use_id);
             self.current.tool_effects |= match line.decision(&tool_use_id) {
+                _ if is_output => false,
                 Some("accept") => true,
                 Some("reject") => false,
                 Some(_) | None => !(waited && is_error),

@@ -3,13 +3,25 @@
 //! Text that is not JSON, two objects on a line, or a wrong role end the process, so every line is
 //! made here, by a JSON library, and never from pieces of text.
 
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use crate::input::InputItem;
 
 /// A line for stdin, its newline included.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StdinLine(String);
+
+/// What a `claude` is told before its first prompt.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Initialize<'a> {
+    /// In the place of the CLI's own.
+    pub system_prompt: Option<&'a str>,
+    /// After either.
+    pub append_system_prompt: Option<&'a str>,
+    /// A JSON Schema of draft 7. Another one is left out without a word, and one that is no object ends
+    /// the process (seen with 2.1.329).
+    pub output_schema: Option<&'a Map<String, Value>>,
+}
 
 impl StdinLine {
     fn of(value: &Value) -> Self {
@@ -55,19 +67,17 @@ impl StdinLine {
         Self::request(id, &json!({"subtype": "mcp_status"}))
     }
 
-    /// Counts once, before the first prompt. `system_prompt` stands in the place of the CLI's own,
-    /// `append_system_prompt` comes after either.
-    pub fn initialize(
-        id: &str,
-        system_prompt: Option<&str>,
-        append_system_prompt: Option<&str>,
-    ) -> Self {
+    /// Counts once, before the first prompt.
+    pub fn initialize(id: &str, with: Initialize<'_>) -> Self {
         let mut request = json!({"subtype": "initialize"});
-        if let Some(text) = system_prompt {
+        if let Some(text) = with.system_prompt {
             request["systemPrompt"] = Value::from(text);
         }
-        if let Some(text) = append_system_prompt {
+        if let Some(text) = with.append_system_prompt {
             request["appendSystemPrompt"] = Value::from(text);
+        }
+        if let Some(schema) = with.output_schema {
+            request["jsonSchema"] = Value::Object(schema.clone());
         }
         Self::request(id, &request)
     }

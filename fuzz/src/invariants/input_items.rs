@@ -2,9 +2,9 @@
 
 use ccpool_protocol::TurnId;
 use ccpool_protocol::input::{InputError, InputItem};
-use ccpool_protocol::stdin::StdinLine;
-use serde_json::Value;
+use ccpool_protocol::stdin::{Initialize, StdinLine};
 use serde_json::value::RawValue;
+use serde_json::{Map, Value};
 
 use super::nesting::is_too_deep;
 
@@ -68,10 +68,15 @@ fn the_turn_is_found_in_any_object(data: &[u8]) {
 }
 
 fn text_goes_into_lines(text: &str) {
+    let schema = Map::from_iter([(text.to_owned(), Value::from(text))]);
+    let with = Initialize {
+        system_prompt: Some(text),
+        append_system_prompt: Some(text),
+        output_schema: Some(&schema),
+    };
     let lines = [
         StdinLine::mcp_status(text),
-        StdinLine::initialize("r1", None, Some(text)),
-        StdinLine::initialize("r1", Some(text), None),
+        StdinLine::initialize("r1", with),
         StdinLine::set_servers("r1", Some((text, 5))),
         StdinLine::set_model("r1", text),
         StdinLine::interrupt(text),

@@ -3,10 +3,11 @@
 use axum::Json;
 use axum::extract::State;
 use axum::response::IntoResponse;
-use ccpool::{AgentId, ClaimRequest, Claimed, SessionId, SessionInfo};
+use ccpool::{AgentId, ClaimRequest, Claimed, OutputSchema, SessionId, SessionInfo};
 use http::header::LOCATION;
 use http::{HeaderValue, StatusCode};
 use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
 use utoipa::ToSchema;
 
 use super::body::{InPath, JsonBody};
@@ -29,6 +30,9 @@ pub(crate) struct ClaimBody {
     model: Option<String>,
     /// Text added to the system prompt of this session.
     append_system_prompt: Option<String>,
+    /// A JSON Schema of an object: each turn ends with a `structuredOutput` that fits it.
+    #[schema(value_type = Option<Object>)]
+    output_schema: Option<Map<String, Value>>,
 }
 
 /// A claimed session and where to go on.
@@ -93,6 +97,9 @@ pub(crate) async fn claim(
     State(state): State<AppState>,
     JsonBody(body): JsonBody<ClaimBody>,
 ) -> Result<impl IntoResponse, Problem> {
+    let schema = body.output_schema.map(OutputSchema::new).transpose();
+    let output_schema =
+        schema.map_err(|error| Problem::bad_request(format!("outputSchema {error}")))?;
     let claimed = state
         .pool
         .claim(ClaimRequest {
@@ -101,6 +108,7 @@ pub(crate) async fn claim(
             model: body.model,
             system_prompt: None,
             append_system_prompt: body.append_system_prompt,
+            output_schema,
             parent: None,
         })
         .await?;

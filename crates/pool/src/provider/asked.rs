@@ -24,6 +24,8 @@ pub(super) struct Asked {
     /// The model's own name.
     pub(super) model: String,
     pub(super) system: Fingerprint,
+    /// The form of its answers; none where they are words.
+    pub(super) output: Option<Fingerprint>,
     /// The functions that the model may call; empty when it must not.
     pub(super) offered: Vec<FunctionTool>,
     /// How many messages a session knows in which it goes on.
@@ -57,6 +59,7 @@ impl Asked {
         let whole = before.then(new);
         let system = conversation.system.as_deref();
         let system = fingerprint::system(system, conversation.system_mode);
+        let output = conversation.output_schema.as_ref().map(fingerprint::json);
         let offered = match conversation.tool_choice {
             ToolChoice::None => Vec::new(),
             ToolChoice::Auto | ToolChoice::Required | ToolChoice::Function(_) => {
@@ -67,6 +70,7 @@ impl Asked {
             conversation,
             model,
             system,
+            output,
             offered,
             known,
             before,
@@ -120,14 +124,18 @@ impl Asked {
                 model: &self.model,
                 system: conversation.system.as_deref(),
                 system_mode: conversation.system_mode,
+                output: self.output.as_ref(),
             };
             Whereabouts::Said(history.under(terms).to_string())
         })
     }
 
-    /// Whether the session knows what comes before what is new, and nothing else.
+    /// Whether the session knows what comes before what is new, and nothing else, and answers in this
+    /// form: the CLI takes one before the first prompt, and no other.
     pub(super) fn is_known_to(&self, resting: &Resting) -> bool {
-        self.has_history() && resting.history.as_ref() == Some(&self.before)
+        self.has_history()
+            && resting.history.as_ref() == Some(&self.before)
+            && resting.output == self.output
     }
 
     /// What is new.

@@ -4,6 +4,8 @@ use ccpool_protocol::AgentId;
 use ccpool_protocol::function::{FunctionCall, FunctionTool};
 use serde::{Deserialize, Serialize};
 
+use crate::output_schema::OutputSchema;
+
 /// A conversation as its client tells it, whose end awaits an answer.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Conversation {
@@ -25,6 +27,9 @@ pub struct Conversation {
     /// What was said, the oldest first. After the model's last words comes a [`Message::User`] or a
     /// [`Message::Tool`].
     pub messages: Vec<Message>,
+    /// The form of the answer, which is the `structured_output` of its `completed` then. What the model
+    /// says beside it is no part of the conversation. None: it is words.
+    pub output_schema: Option<OutputSchema>,
     /// Functions of the client's that the model may call.
     pub tools: Vec<FunctionTool>,
     /// Whether it must.

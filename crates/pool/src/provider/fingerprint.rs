@@ -27,6 +27,7 @@ pub(super) struct Terms<'a> {
     pub(super) model: &'a str,
     pub(super) system: Option<&'a str>,
     pub(super) system_mode: SystemMode,
+    pub(super) output: Option<&'a Fingerprint>,
 }
 
 impl Fingerprint {
@@ -55,6 +56,10 @@ impl Fingerprint {
         sum.text(terms.model);
         sum.text(system(terms.system, terms.system_mode).as_str());
         sum.text(&self.0);
+        if let Some(output) = terms.output {
+            sum.word("output");
+            sum.text(&output.0);
+        }
         sum.end()
     }
 

@@ -243,6 +243,7 @@ impl PoolProvider {
             history: None,
             model: asked.model.clone(),
             system: asked.system.clone(),
+            output: asked.output.clone(),
             functions: None,
             waiting: None,
         };
@@ -286,6 +287,7 @@ impl PoolProvider {
             model: Some(asked.model.clone()),
             system_prompt,
             append_system_prompt,
+            output_schema: conversation.output_schema.clone(),
             ..ClaimRequest::default()
         };
         let inner = &self.pool.inner;

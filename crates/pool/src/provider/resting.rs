@@ -25,6 +25,9 @@ pub(super) struct Resting {
     pub(super) model: String,
     /// The newest system prompt that it was given.
     pub(super) system: Fingerprint,
+    /// The form of its answers. None: they are words.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) output: Option<Fingerprint>,
     /// The client's functions that it has. None: it was given none yet.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) functions: Option<Fingerprint>,

@@ -3,6 +3,10 @@
 use std::collections::BTreeMap;
 
 use ccpool_protocol::Event;
+use ccpool_protocol::event::Completed;
+
+use super::conversation::Conversation;
+use crate::output_schema::OutputSchema;
 
 /// Between what is no continuation of each other.
 const GAP: &str = "\n\n";
@@ -18,8 +22,12 @@ const LONGEST_WORD: usize = 40;
 /// Several messages are separated by a blank line, and subagents' words do not count. What was
 /// retracted stays, and what comes in its place is said only from where it differs, after a blank
 /// line.
+///
+/// Of an answer in a [form](Conversation::output_schema) the JSON of its `structured_output` is said,
+/// when it is complete and has that form, and nothing else.
 #[derive(Debug, Clone, Default)]
 pub struct Spoken {
+    form: Option<OutputSchema>,
     text: String,
     message: Option<Message>,
     withdrawn: Option<Withdrawn>,
@@ -44,9 +52,19 @@ struct Withdrawn {
 }
 
 impl Spoken {
+    /// Of an answer to this conversation.
+    pub fn of(conversation: &Conversation) -> Self {
+        Self {
+            form: conversation.output_schema.clone(),
+            ..Self::default()
+        }
+    }
+
     /// What this event adds to the text.
     pub fn hear(&mut self, event: &Event) -> Option<String> {
         match event {
+            Event::Completed(completed) => self.answer(completed),
+            _ if self.form.is_some() => None,
             Event::TextDelta {
                 message_id,
                 block,
@@ -72,6 +90,21 @@ impl Spoken {
     /// All of it.
     pub fn text(&self) -> &str {
         &self.text
+    }
+
+    /// Whether it is to be in a form.
+    pub fn has_form(&self) -> bool {
+        self.form.is_some()
+    }
+
+    fn answer(&mut self, completed: &Completed) -> Option<String> {
+        let form = self.form.as_ref()?;
+        let output = completed.structured_output.as_ref()?;
+        if !form.accepts(output) {
+            return None;
+        }
+        self.text = output.to_string();
+        Some(self.text.clone())
     }
 
     fn was_streamed(&self, message: &str) -> bool {

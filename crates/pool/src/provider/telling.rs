@@ -53,8 +53,8 @@ impl Telling {
         // What was said is in the fingerprints.
         self.asked.conversation.messages = Vec::new();
         let heard = Heard {
+            spoken: Spoken::of(&self.asked.conversation),
             telling: self,
-            spoken: Spoken::default(),
             tool_effects: false,
             first: None,
             seq: 0,

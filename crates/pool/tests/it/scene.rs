@@ -108,6 +108,7 @@ impl Scene {
                 model: None,
                 system_prompt: None,
                 append_system_prompt: None,
+                output_schema: None,
                 parent: None,
             },
             max_per_agent: 9,

@@ -72,6 +72,7 @@ fn terms(session: &SessionId) -> ClaimTerms {
             model: None,
             system_prompt: None,
             append_system_prompt: None,
+            output_schema: None,
             parent: None,
         },
         max_per_agent: 9,

@@ -17,6 +17,8 @@ pub(super) struct Turn {
     pub(super) tool_effects: bool,
     /// Tools called and not answered.
     pub(super) open_tools: HashSet<String>,
+    /// Calls that are answers in the form of a JSON Schema.
+    pub(super) outputs: HashSet<String>,
     /// Calls of the caller's functions.
     pub(super) calls: Calls,
     pub(super) spending: Spending,

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use ccpool::FailureKind;
 use ccpool::protocol::event::{Completed, Event, Usage};
-use ccpool::provider::FunctionCall;
+use ccpool::provider::{Conversation, FunctionCall};
 use serde_json::Value;
 
 use super::mishap::{kind_of_type, one_line};
@@ -24,6 +24,8 @@ pub(super) struct Answer {
     blocks: BTreeMap<u64, Block>,
     usage: Usage,
     stop_reason: Option<String>,
+    /// What is said is JSON.
+    is_json: bool,
     /// Text was told.
     pub(super) is_visible: bool,
 }
@@ -42,6 +44,14 @@ enum Block {
 }
 
 impl Answer {
+    /// To this conversation.
+    pub(super) fn to(conversation: &Conversation) -> Self {
+        Self {
+            is_json: conversation.output_schema.is_some(),
+            ..Self::default()
+        }
+    }
+
     /// Takes the data of one event, and gives what it tells a reader.
     ///
     /// # Errors
@@ -171,8 +181,11 @@ impl Answer {
                     Block::Text(text) => Some(text),
                     Block::Call { .. } | Block::Other => None,
                 });
+                let text: String = text.collect();
+                let structured_output = self.is_json.then(|| serde_json::from_str(&text).ok());
                 Ok(Event::Completed(Box::new(Completed {
-                    text: text.collect(),
+                    structured_output: structured_output.flatten(),
+                    text,
                     usage: self.usage,
                     answer_usage: self.usage.known(),
                     stop_reason: self.stop_reason.take(),

@@ -77,12 +77,12 @@ impl Broken {
 }
 
 impl Listening {
-    pub(super) fn new(incoming: Incoming, turn: TurnId, limits: Limits) -> Self {
+    pub(super) fn new(incoming: Incoming, answer: Answer, turn: TurnId, limits: Limits) -> Self {
         Self {
             incoming,
             bytes: 0,
             events: Events::default(),
-            answer: Answer::default(),
+            answer,
             ready: VecDeque::new(),
             turn,
             seq: 0,

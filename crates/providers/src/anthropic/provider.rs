@@ -14,6 +14,7 @@ use http::header::{
 use http::{Method, StatusCode};
 use tokio::time::{Instant, timeout, timeout_at};
 
+use super::answer::Answer;
 use super::listening::{Limits, Listening};
 use super::mishap;
 use super::request;
@@ -149,6 +150,7 @@ impl Provider for Anthropic {
             .map_err(|_| limits.too_long(limits.began).into_refused())?
             .map_err(|error| self.unreachable(&error))?;
         let incoming = accepted(incoming).await?;
+        let answer = Answer::to(&conversation);
         let turn = TurnId::new(format!("t-{:016x}", rand::random::<u64>()))
             .expect("t- and hex is a turn id");
         Ok(Reply {
@@ -157,7 +159,7 @@ impl Provider for Anthropic {
             session: None,
             turn: turn.clone(),
             passed: Vec::new(),
-            events: Listening::new(incoming, turn, limits).into_events(),
+            events: Listening::new(incoming, answer, turn, limits).into_events(),
         })
     }
 

@@ -20,6 +20,11 @@ pub(super) fn body(conversation: &Conversation, model: &str, max_tokens: u32) ->
     if let Some(system) = said(conversation.system.as_deref().unwrap_or_default()) {
         body["system"] = json!(system);
     }
+    if let Some(schema) = &conversation.output_schema {
+        // <https://platform.claude.com/docs/en/build-with-claude/structured-outputs>
+        let format = json!({"type": "json_schema", "schema": schema});
+        body["output_config"] = json!({"format": format});
+    }
     if !conversation.stop.is_empty() {
         body["stop_sequences"] = json!(conversation.stop);
     }

@@ -1,7 +1,7 @@
 //! What a process has heard and said so far, and whether a conversation goes on from there.
 
-use ccpool::AgentId;
 use ccpool::provider::{Content, Conversation, FunctionCall, Message, SystemMode};
+use ccpool::{AgentId, OutputSchema};
 
 /// A conversation as a process knows it.
 #[derive(Debug, Clone, PartialEq)]
@@ -12,6 +12,7 @@ pub(super) struct Memory {
     model: Option<String>,
     system: Option<String>,
     system_mode: SystemMode,
+    output_schema: Option<OutputSchema>,
     said: Vec<Said>,
 }
 
@@ -33,6 +34,7 @@ impl Memory {
             model: conversation.model.clone(),
             system: conversation.system.clone(),
             system_mode: conversation.system_mode,
+            output_schema: conversation.output_schema.clone(),
             said: conversation.messages.iter().filter_map(Said::of).collect(),
         }
     }
@@ -101,6 +103,8 @@ fn plain(content: &[Content]) -> Vec<Content> {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::Map;
+
     use super::*;
 
     fn conversation(messages: &[Message]) -> Conversation {
@@ -184,13 +188,14 @@ mod tests {
             assert_eq!(memory().known(&conversation(&told)), None, "{told:?}");
         }
         let told = conversation(&[user("one"), said("two"), user("three")]);
-        let others: [fn(&mut Conversation); 6] = [
+        let others: [fn(&mut Conversation); 7] = [
             |other| other.caller = "d".to_owned(),
             |other| other.name = Some("n".to_owned()),
             |other| other.model = Some("opus".to_owned()),
             |other| other.system = Some("s".to_owned()),
             |other| other.system_mode = SystemMode::Replace,
             |other| other.agent = AgentId::new("other").unwrap(),
+            |other| other.output_schema = Some(OutputSchema::new(Map::new()).unwrap()),
         ];
         for change in others {
             let mut other = told.clone();

@@ -8,7 +8,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use ccpool::config::Config;
 use ccpool::provider::{
-    Conversation, Provider, ProviderHealth, Refused, Reply, ToolChoice, handover,
+    Conversation, Provider, ProviderHealth, Refused, Reply, Spoken, ToolChoice, handover,
 };
 use ccpool::{HealthStatus, SessionId};
 use ccpool_protocol::permission::Behavior;
@@ -178,6 +178,7 @@ impl ClaudeCli {
         let order = Order {
             turn: turn.clone(),
             blocks,
+            spoken: Spoken::of(conversation),
             memory: Memory::of(conversation),
             mouth,
             taken,

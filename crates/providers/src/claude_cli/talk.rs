@@ -3,13 +3,14 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use ccpool::OutputSchema;
 use ccpool::provider::{Conversation, SystemMode};
 use ccpool_cli_process::leftovers;
 use ccpool_protocol::event::{Event, Failed, ReplyEvent};
 use ccpool_protocol::fold::{Ending, Fold, Stamp};
 use ccpool_protocol::line::{Asked, CanUseTool, Line, WrapperLine};
 use ccpool_protocol::permission::{Behavior, PermissionOutcome, QUESTION, SettledBy};
-use ccpool_protocol::stdin::StdinLine;
+use ccpool_protocol::stdin::{Initialize, StdinLine};
 use ccpool_protocol::vigil::{self, Alarm, Limits, Request, Vigil};
 use ccpool_protocol::{ContainerId, FailureKind, RequestId, SessionId};
 use serde_json::{Value, json};
@@ -115,11 +116,12 @@ impl Talk {
         let Order {
             turn,
             blocks,
+            spoken,
             mut memory,
             mut mouth,
             taken,
         } = order;
-        let mut running = Running::new(turn);
+        let mut running = Running::new(turn, spoken);
         self.open(&mut running, blocks);
         let mut taken = Some(taken);
         let stop = self.rules.stop.clone();
@@ -453,16 +455,21 @@ impl Talk {
     }
 }
 
-/// What comes before the first prompt: the client's system prompt, and in any case a question that is
-/// answered once `claude` has booted.
+/// What comes before the first prompt: the client's system prompt, the form of the answers, and in any
+/// case a question that is answered once `claude` has booted.
 pub(super) fn initialize(conversation: &Conversation) -> StdinLine {
-    match (&conversation.system, conversation.system_mode) {
-        (Some(text), SystemMode::Append) => StdinLine::initialize(INITIALIZE, None, Some(text)),
-        (Some(text), SystemMode::Replace) => StdinLine::initialize(INITIALIZE, Some(text), None),
-        (None, SystemMode::Append | SystemMode::Replace) => {
-            StdinLine::initialize(INITIALIZE, None, None)
-        }
-    }
+    let system = conversation.system.as_deref();
+    let (system_prompt, append_system_prompt) = match conversation.system_mode {
+        SystemMode::Append => (None, system),
+        SystemMode::Replace => (system, None),
+    };
+    let output_schema = conversation.output_schema.as_ref();
+    let with = Initialize {
+        system_prompt,
+        append_system_prompt,
+        output_schema: output_schema.map(OutputSchema::as_map),
+    };
+    StdinLine::initialize(INITIALIZE, with)
 }
 
 fn question(line: &Line) -> Option<(RequestId, CanUseTool)> {

@@ -18,6 +18,8 @@ pub(super) struct Order {
     pub(super) turn: TurnId,
     /// Content blocks of the Messages API.
     pub(super) blocks: Vec<serde_json::Value>,
+    /// Where nothing is said yet.
+    pub(super) spoken: Spoken,
     /// What the process knows once it was told.
     pub(super) memory: Memory,
     pub(super) mouth: Mouth,
@@ -50,7 +52,7 @@ pub(super) struct Running {
 }
 
 impl Running {
-    pub(super) fn new(turn: TurnId) -> Self {
+    pub(super) fn new(turn: TurnId, spoken: Spoken) -> Self {
         Self {
             turn,
             uuid: Uuid::new_v4().to_string(),
@@ -58,7 +60,7 @@ impl Running {
             begun: false,
             verdict: None,
             deserted: false,
-            spoken: Spoken::default(),
+            spoken,
         }
     }
 

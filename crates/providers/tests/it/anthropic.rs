@@ -7,7 +7,7 @@ use ccpool::protocol::event::Event;
 use ccpool::provider::{
     Content, Conversation, FunctionCall, FunctionTool, Message, Provider, Refused, Reply,
 };
-use ccpool::{FailureKind, HealthStatus};
+use ccpool::{FailureKind, HealthStatus, OutputSchema};
 use ccpool_providers::{Anthropic, AnthropicSettings, Credential};
 use ccpool_scripted_model::record::Credential as Shown;
 use ccpool_scripted_model::{Auth, Outcome, Scene, ScriptedModel};
@@ -113,6 +113,32 @@ async fn an_answer_streams() {
     let shown = Shown::Fake("sk-ant-fake".into());
     assert_eq!(request.auth, Auth::ApiKey { credential: shown });
     assert_eq!((request.max_tokens, request.stream), (Some(1000), true));
+    model.shutdown().await;
+}
+
+#[tokio::test]
+async fn an_answer_in_a_form() {
+    let (model, provider) = model().await;
+    let schema = json!({"type": "object", "required": ["town"]});
+    let form = OutputSchema::new(schema.as_object().expect("an object").clone());
+    let form = form.expect("a schema");
+    for (said, output) in [
+        (r#"{"town": "Bonn"}"#, Some(json!({"town": "Bonn"}))),
+        ("Bonn, I think", None),
+    ] {
+        let conversation = Conversation {
+            output_schema: Some(form.clone()),
+            ..playing(&json!({"text": said}))
+        };
+        let events = answered(&provider, conversation).await;
+        let Some(Event::Completed(completed)) = events.last() else {
+            panic!("{events:?}");
+        };
+        assert_eq!(completed.structured_output, output);
+    }
+    let body = model.requests()[0].body().expect("a body").clone();
+    let format = json!({"type": "json_schema", "schema": schema});
+    assert_eq!(body["output_config"], json!({"format": format}));
     model.shutdown().await;
 }
 

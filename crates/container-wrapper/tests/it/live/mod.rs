@@ -12,6 +12,7 @@ mod function_sets;
 mod functions;
 mod interrupts;
 mod limits;
+mod outputs;
 mod permissions;
 mod play;
 mod queueing;

@@ -275,7 +275,9 @@ fn check_text(events: &[&ReplyEvent]) {
                 // A command of the CLI prints what it likes, and may call that no result.
                 let is_command = completed.stop_reason.is_none();
                 let text = completed.text.trim_end();
-                if let Some(last) = finished.last()
+                if let Some(output) = &completed.structured_output {
+                    assert_eq!(text, output.to_string(), "{events:?}");
+                } else if let Some(last) = finished.last()
                     && !(is_command && (text.is_empty() || text == last))
                 {
                     assert_eq!(&completed.text, last, "{events:?}");

@@ -6,7 +6,7 @@ use axum::Json;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use ccpool::config::OpenAi;
-use ccpool::provider::{Conversation, Refused, Reply};
+use ccpool::provider::{Conversation, Refused, Reply, Spoken};
 use ccpool_protocol::FailureKind;
 use futures::{Stream, StreamExt};
 use http::HeaderMap;
@@ -85,10 +85,11 @@ async fn whole(answerer: Answerer, asked: Asked) -> Result<Response, ApiError> {
     let model = asked.conversation.model.clone();
     let settings = Arc::clone(&answerer.settings);
     let stop = answerer.stop.clone();
+    let spoken = Spoken::of(&asked.conversation);
     let reply = reply(answerer, asked.conversation).await?;
     note(&reply);
     let mut head = Head::of(&reply, model.as_deref());
-    let answer = gather(told(reply, stop, &settings), &mut head).await;
+    let answer = gather(told(reply, spoken, stop, &settings), &mut head).await;
     let wait = settings.unavailable_retry_after;
     let answer = answer.map_err(|error| error.while_unavailable(wait));
     let mut response = answer.map(Json).into_response();
@@ -104,12 +105,13 @@ async fn streamed(answerer: Answerer, asked: Asked) -> Result<Response, ApiError
     let keep_alive = settings.keep_alive;
     let until = Instant::now() + keep_alive;
     let usage = asked.include_usage;
+    let spoken = Spoken::of(&asked.conversation);
     let mut replying = Box::pin(reply(answerer, asked.conversation));
     // Cancelling the wait does not cancel the reply.
     let Ok(reply) = tokio::time::timeout_at(until, &mut replying).await else {
         // A head that comes later still is too late for clients. Who answers is not known.
         let late = futures::stream::once(replying).flat_map(move |reply| match reply {
-            Ok(reply) => told(reply, stop.clone(), &settings).left_stream(),
+            Ok(reply) => told(reply, spoken.clone(), stop.clone(), &settings).left_stream(),
             Err(error) => {
                 let broken = Said::Ended(Ended::Broken(error));
                 futures::stream::iter([broken]).right_stream()
@@ -122,7 +124,7 @@ async fn streamed(answerer: Answerer, asked: Asked) -> Result<Response, ApiError
     note(&reply);
     let mut head = Head::of(&reply, model.as_deref());
     let wait = settings.unavailable_retry_after;
-    let said = told(reply, stop, &settings);
+    let said = told(reply, spoken, stop, &settings);
     let answer = stream::respond(said, &mut head, usage, until, keep_alive).await;
     let answer = answer.map_err(|error| error.while_unavailable(wait));
     let mut response = answer.into_response();
@@ -142,11 +144,12 @@ async fn reply(answerer: Answerer, conversation: Conversation) -> Result<Reply, 
 
 fn told(
     reply: Reply,
+    spoken: Spoken,
     stop: CancellationToken,
     settings: &OpenAi,
 ) -> impl Stream<Item = Said> + Send + use<> {
     let events = reply.events.take_until(stop.cancelled_owned());
-    said(events.boxed(), settings.reasoning)
+    said(events.boxed(), spoken, settings.reasoning)
 }
 
 fn note(reply: &Reply) {

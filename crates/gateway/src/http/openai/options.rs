@@ -1,12 +1,14 @@
 //! What is asked for besides an answer: what is honoured, what is let pass, and what is refused
 //! because a client would be misled if it were let pass.
 
+use ccpool::OutputSchema;
 use ccpool::provider::Conversation;
-use serde_json::Value;
 
 use super::error::ApiError;
 use super::field::{Field, Fields};
 use super::tool;
+
+const JSON: &str = "Answer with one JSON object and nothing else: no other words, no code fence.";
 
 /// As many as the OpenAI API takes.
 const MOST_STOPS: usize = 4;
@@ -60,9 +62,17 @@ pub(super) fn tell(conversation: &mut Conversation, body: &mut Fields) -> Result
     let older = tokens(body.take("max_tokens"))?;
     conversation.max_tokens = tokens(body.take("max_completion_tokens"))?.or(older);
     conversation.stop = stops(body.take("stop"))?;
-    if let Some(wish) = form(body.take("response_format"))? {
-        let said = conversation.system.take().into_iter().chain([wish]);
-        conversation.system = Some(said.collect::<Vec<_>>().join("\n\n"));
+    match form(body.take("response_format"))? {
+        Form::Words => {}
+        Form::Json => {
+            let said = conversation
+                .system
+                .take()
+                .into_iter()
+                .chain([JSON.to_owned()]);
+            conversation.system = Some(said.collect::<Vec<_>>().join("\n\n"));
+        }
+        Form::Schema(schema) => conversation.output_schema = Some(schema),
     }
     Ok(())
 }
@@ -88,27 +98,27 @@ fn stops(field: Field) -> Result<Vec<String>, ApiError> {
     stops.into_iter().map(Field::needed_text).collect()
 }
 
-/// A `response_format` as words for the model. One that promises more than words can is refused.
-fn form(field: Field) -> Result<Option<String>, ApiError> {
-    const JSON: &str =
-        "Answer with one JSON object and nothing else: no other words, no code fence.";
+/// What an answer is to be.
+enum Form {
+    Words,
+    /// An object, as a wish in the system prompt.
+    Json,
+    Schema(OutputSchema),
+}
+
+fn form(field: Field) -> Result<Form, ApiError> {
     let Some(mut format) = field.object()? else {
-        return Ok(None);
+        return Ok(Form::Words);
     };
     match format.take("type").needed_text()?.as_str() {
-        "text" => Ok(None),
-        "json_object" => Ok(Some(JSON.to_owned())),
+        "text" => Ok(Form::Words),
+        "json_object" => Ok(Form::Json),
         "json_schema" => {
             let mut asked = format.take("json_schema").needed_object()?;
-            let strict = asked.take("strict");
-            let too_much = strict
-                .refuse("cannot be promised; send false, and check what comes against the schema");
-            if strict.flag()? == Some(true) {
-                return Err(too_much);
-            }
             let schema = asked.take("schema").object()?.map(Fields::into_map);
-            let schema = Value::Object(schema.unwrap_or_default());
-            Ok(Some(format!("{JSON} It fits this JSON Schema: {schema}")))
+            let schema = OutputSchema::new(schema.unwrap_or_default());
+            let wrong = |error| asked.refuse(format!("has a schema that {error}"));
+            Ok(Form::Schema(schema.map_err(wrong)?))
         }
         other => {
             let shown: String = other.chars().take(40).collect();
@@ -120,7 +130,7 @@ fn form(field: Field) -> Result<Option<String>, ApiError> {
 #[cfg(test)]
 mod tests {
     use ccpool::provider::ToolChoice;
-    use serde_json::json;
+    use serde_json::{Value, json};
 
     use super::*;
 
@@ -217,8 +227,8 @@ mod tests {
             ),
             (
                 json!({"response_format": {"type": "json_schema",
-                    "json_schema": {"name": "x", "strict": true, "schema": {}}}}),
-                "response_format.json_schema.strict cannot be promised",
+                    "json_schema": {"name": "x", "schema": {"prefixItems": []}}}}),
+                "response_format.json_schema has a schema that uses `prefixItems`",
             ),
         ] {
             let error = read(body.clone()).unwrap_err();
@@ -227,22 +237,20 @@ mod tests {
     }
 
     #[test]
-    fn a_form_is_a_wish_in_words() {
-        let system = |format: Value| {
-            let conversation = read(json!({"response_format": format})).unwrap();
-            conversation.system.unwrap()
-        };
-        let said = system(json!({"type": "json_object"}));
+    fn an_object_is_a_wish_and_a_schema_is_kept() {
+        let read = |format: Value| read(json!({"response_format": format})).unwrap();
+        let wish = read(json!({"type": "json_object"}));
+        let said = wish.system.unwrap();
         assert!(
             said.starts_with("Be brief.\n\nAnswer with one JSON object"),
             "{said}"
         );
-        let schema = json!({"type": "object"});
-        let asked = json!({"name": "x", "schema": schema});
-        let said = system(json!({"type": "json_schema", "json_schema": asked}));
-        assert!(
-            said.ends_with("JSON Schema: {\"type\":\"object\"}"),
-            "{said}"
-        );
+        assert_eq!(wish.output_schema, None);
+
+        let schema = json!({"type": "object", "properties": {}});
+        let asked = json!({"name": "x", "strict": true, "schema": schema});
+        let kept = read(json!({"type": "json_schema", "json_schema": asked}));
+        assert_eq!(kept.system.as_deref(), Some("Be brief."));
+        assert_eq!(json!(kept.output_schema.unwrap()), schema);
     }
 }

@@ -53,19 +53,24 @@ pub(super) enum Finish {
 }
 
 /// What is told of an answer, in its order. The last is [`Said::Ended`], and nothing comes after it.
-/// `thoughts`: whether what the model thinks before it speaks is told. What it thinks later is not:
-/// there are clients that take only what comes after a thought for the answer.
+/// `spoken`: where it begins. `thoughts`: whether what the model thinks before it speaks is told. What
+/// it thinks later is not: there are clients that take only what comes after a thought for the answer.
 pub(super) fn said(
     events: BoxStream<'static, ReplyEvent>,
+    spoken: Spoken,
     thoughts: bool,
 ) -> impl Stream<Item = Said> + Send + 'static {
     let hearing = Hearing {
         thoughts,
-        spoken: Spoken::default(),
+        spoken,
         thought: None,
+        end: None,
     };
     unfold(Some((events, hearing)), async |state| {
         let (mut events, mut hearing) = state?;
+        if let Some(end) = hearing.end.take() {
+            return Some((Said::Ended(end), None));
+        }
         loop {
             let Some(event) = events.next().await else {
                 let message = "the answer broke off: the gateway stops, or the session has ended";
@@ -86,14 +91,20 @@ struct Hearing {
     spoken: Spoken,
     /// The message and block of which something was thought last.
     thought: Option<(String, u64)>,
+    /// What follows the last words.
+    end: Option<Ended>,
 }
 
 impl Hearing {
     fn hear(&mut self, event: Event) -> Option<Said> {
         if let Some(text) = self.spoken.hear(&event) {
+            if let Event::Completed(completed) = &event {
+                self.end = Some(finished(completed));
+            }
             return Some(Said::Text(text));
         }
         let ended = match event {
+            Event::Completed(completed) if self.spoken.has_form() => formless(&completed),
             Event::Completed(completed) => finished(&completed),
             Event::FunctionCalls { calls, usage, .. } => Ended::Called {
                 calls,
@@ -142,6 +153,21 @@ impl Hearing {
     }
 }
 
+/// It was to be in a form, and has none.
+fn formless(completed: &Completed) -> Ended {
+    let ended = finished(completed);
+    match ended {
+        Ended::Finished {
+            finish: Finish::Length | Finish::ContentFilter,
+            ..
+        } => ended,
+        Ended::Finished { .. } | Ended::Called { .. } | Ended::Broken(_) => {
+            let message = "the model gave no answer that fits response_format.json_schema";
+            Ended::Broken(ApiError::of_kind(FailureKind::Internal, message))
+        }
+    }
+}
+
 fn finished(completed: &Completed) -> Ended {
     let finish = match completed.stop_reason.as_deref() {
         Some("max_tokens" | "model_context_window_exceeded") => Finish::Length,
@@ -169,7 +195,8 @@ fn moved(detail: &Map<String, Value>) -> Option<Said> {
 
 #[cfg(test)]
 pub(super) mod tests {
-    use ccpool::TurnId;
+    use ccpool::provider::Conversation;
+    use ccpool::{OutputSchema, TurnId};
     use serde_json::json;
 
     use super::*;
@@ -188,7 +215,9 @@ pub(super) mod tests {
     }
 
     async fn all(events_: Vec<Value>, thoughts: bool) -> Vec<Said> {
-        said(events(events_), thoughts).collect().await
+        said(events(events_), Spoken::default(), thoughts)
+            .collect()
+            .await
     }
 
     fn delta(kind: &str, message: &str, block: u64, text: &str) -> Value {
@@ -299,6 +328,48 @@ pub(super) mod tests {
                 "{reason:?}"
             );
         }
+    }
+
+    #[tokio::test]
+    async fn an_answer_in_a_form_is_that_and_nothing_else() {
+        let schema = json!({"properties": {"town": {"type": "string"}}});
+        let Value::Object(schema) = schema else {
+            unreachable!()
+        };
+        let conversation = Conversation {
+            output_schema: Some(OutputSchema::new(schema).unwrap()),
+            ..Conversation::default()
+        };
+        let heard = async |output: Value, stop_reason: &str| {
+            let mut end = completed(Some(stop_reason));
+            end["structuredOutput"] = output;
+            let told = vec![
+                delta("text_delta", "m1", 0, "Let me see."),
+                delta("thinking_delta", "m1", 1, "Bonn?"),
+                end,
+            ];
+            let spoken = Spoken::of(&conversation);
+            let heard: Vec<Said> = said(events(told), spoken, true).collect().await;
+            heard
+        };
+        let thought = || Said::Thought("Bonn?".to_owned());
+        let answer = Said::Text(r#"{"town":"Bonn"}"#.to_owned());
+        assert_eq!(
+            heard(json!({"town": "Bonn"}), "tool_use").await,
+            [thought(), answer, finish(Finish::Stop)]
+        );
+        for formless in [json!({"town": 1}), Value::Null] {
+            let heard = heard(formless, "end_turn").await;
+            let [first, Said::Ended(Ended::Broken(error))] = &heard[..] else {
+                panic!("{heard:?}");
+            };
+            assert_eq!(*first, thought());
+            assert_eq!(json!(error.body())["error"]["code"], "internal");
+        }
+        assert_eq!(
+            heard(Value::Null, "max_tokens").await,
+            [thought(), finish(Finish::Length)]
+        );
     }
 
     #[tokio::test]

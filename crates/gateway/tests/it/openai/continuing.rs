@@ -8,7 +8,7 @@ use crate::gateway::{Gateway, Setup, accepted};
 use crate::sse::SseReader;
 use reqwest::Method;
 
-fn roomy() -> Setup {
+pub(super) fn roomy() -> Setup {
     let pool = json!({"minWarm": 1, "maxTotal": 6, "maxPerAgent": 6});
     Setup::default().with("pool", pool)
 }

@@ -4,6 +4,7 @@ mod answers;
 pub(crate) mod chat;
 mod continuing;
 mod failures;
+mod forms;
 mod openclaw;
 mod rounds;
 mod secrets;

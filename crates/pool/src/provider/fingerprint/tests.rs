@@ -10,6 +10,7 @@ const TERMS: Terms<'static> = Terms {
     model: "opus",
     system: Some("be brief"),
     system_mode: SystemMode::Append,
+    output: None,
 };
 
 fn call(id: &str, name: &str, arguments: Value) -> FunctionCall {
@@ -163,6 +164,10 @@ fn the_terms_count() {
     let here = Fingerprint::of(&[Message::user("hi")]);
     let all = [
         TERMS,
+        Terms {
+            output: Some(&here),
+            ..TERMS
+        },
         Terms {
             caller: "b",
             ..TERMS

@@ -159,6 +159,7 @@ pub(crate) fn terms(of: &str, by: &str) -> ClaimTerms {
             model: None,
             system_prompt: None,
             append_system_prompt: None,
+            output_schema: None,
             parent: None,
         },
         max_per_agent: 2,

@@ -1,9 +1,10 @@
 //! Which conversation goes on in which process.
 
-use ccpool::Event;
 use ccpool::provider::{Content, Conversation, ImageSource, Message, SystemMode};
+use ccpool::{Event, OutputSchema};
+use serde_json::{Map, json};
 
-use super::rig::Rig;
+use super::rig::{Answer, Rig, scene};
 
 #[tokio::test]
 async fn an_answer_is_streamed() {
@@ -49,6 +50,35 @@ async fn a_conversation_goes_on_in_its_process() {
     );
     // Three prompts and two answers; beside them the CLI may say things of its own.
     assert_eq!(answers(&rig), 2);
+    rig.finish().await;
+}
+
+/// Also without any tool of its own, which is the default here.
+#[tokio::test]
+async fn an_answer_in_a_form_is_part_of_what_was_said() {
+    let rig = Rig::new().await;
+    let mut schema = Map::new();
+    schema.insert("required".to_owned(), json!(["town"]));
+    let mut conversation = Conversation {
+        output_schema: Some(OutputSchema::new(schema).unwrap()),
+        ..Conversation::default()
+    };
+    let mut processes = Vec::new();
+    for town in ["Bonn", "Ulm"] {
+        let output = json!({"town": town});
+        let call = json!({"name": "StructuredOutput", "input": output});
+        let prompt = scene(&json!({"text": "Let me see.", "toolUse": call}));
+        conversation.messages.push(Message::user(prompt));
+        let answer = Answer::of(rig.reply(&conversation).await.unwrap()).await;
+        let Event::Completed(completed) = answer.ending() else {
+            panic!("{:?}", answer.ending());
+        };
+        assert_eq!(completed.structured_output, Some(output.clone()));
+        let said = Message::assistant(output.to_string());
+        conversation.messages.push(said);
+        processes.push(rig.process());
+    }
+    assert_eq!(processes[0], processes[1]);
     rig.finish().await;
 }
 
