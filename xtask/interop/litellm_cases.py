@@ -4,7 +4,6 @@ import contextlib
 import json
 import os
 import pathlib
-import socket
 import subprocess
 import sys
 
@@ -15,7 +14,7 @@ import litellm
 import openai
 
 from recorder import session_of
-from stage import BONN, WEATHER, Failed, Town, case, check, equal, fetch, main, once, until
+from stage import BONN, WEATHER, Failed, Town, case, check, equal, fetch, free_port, main, once, until
 
 #: The proxy does not start without one, nor with a short one.
 PROXY_KEY = "sk-interop-" + "0" * 48
@@ -57,8 +56,7 @@ def proxy(run, first, second):
     file = run.home / "config.yaml"
     # What is JSON is YAML, too.
     file.write_text(json.dumps(config))
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
+    port = free_port()
     program = pathlib.Path(sys.executable).with_name("litellm")
     command = [program, "--config", file, "--host", "127.0.0.1", "--port", str(port), "--telemetry", "False"]
     environment = {**os.environ, "HOME": str(run.home), "LITELLM_MASTER_KEY": PROXY_KEY}

@@ -144,6 +144,19 @@ def changed_system(run):
     one_request_each(run, way, 3)
 
 
+@case("through its own gateway: a tool, and the next turn in the same container")
+def daemon(run):
+    way = run.record(run.main)
+    bot = OpenClaw(run, [way.base])
+    (bot.workspace / "note.txt").write_text(f"{NOTE}\n")
+    with bot.gateway():
+        text, _ = bot.say("Please read the note. [[script:note]]")
+        check("The note says:" in text and NOTE in text, f"the first answer: {text!r}")
+        text, _ = bot.say("And now something else. [[script:second]]")
+        check("This is the second answer." in text, f"the second answer: {text!r}")
+    one_request_each(run, way, 3)
+
+
 @case("its own fallback answers when ours says 503")
 def fallback(run):
     run.other.free()

@@ -6,6 +6,7 @@ A script is started as `python SCRIPT STAGE.json [PART OF A CASE'S NAME ...]`.
 import json
 import pathlib
 import re
+import socket
 import sys
 import time
 import traceback
@@ -80,6 +81,12 @@ def one_container(run, way, requests):
     [session] = sessions
     check(run.main.container(session), f"the session {session} has no container")
     equal(len({one.process for one in run.seen()}), 1, "processes of the CLI that asked the model")
+
+
+def free_port():
+    """A port on loopback that nobody has; one that is told it must take it soon."""
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        return free.getsockname()[1]
 
 
 def until(look, what):

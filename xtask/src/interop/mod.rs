@@ -20,7 +20,7 @@ use stage::Stage;
 
 #[derive(Debug, Args)]
 pub(crate) struct InteropArguments {
-    /// Only this client; may be given several times.
+    /// Only this client; may be given several times [all but those that are large].
     #[arg(long, value_enum, value_name = "CLIENT")]
     only: Vec<Client>,
     /// Only cases whose name holds this; may be given several times.
@@ -46,6 +46,8 @@ enum Client {
     Litellm,
     /// OpenClaw, a chat-bot with tools of its own.
     Openclaw,
+    /// Open WebUI, pages for chats: five gigabytes, so only when it is named.
+    Openwebui,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -56,19 +58,40 @@ enum RuntimeChoice {
     Process,
 }
 
+impl InteropArguments {
+    fn wanted(&self) -> Vec<Client> {
+        let all = Client::value_variants().iter().copied();
+        let wanted = all.filter(|client| match &self.only[..] {
+            [] => client.by_default(),
+            only => only.contains(client),
+        });
+        wanted.collect()
+    }
+}
+
 impl Client {
     fn word(self) -> &'static str {
         match self {
             Self::Openai => "openai",
             Self::Litellm => "litellm",
             Self::Openclaw => "openclaw",
+            Self::Openwebui => "openwebui",
+        }
+    }
+
+    /// Whether it is run unless others are named.
+    fn by_default(self) -> bool {
+        match self {
+            Self::Openai | Self::Litellm | Self::Openclaw => true,
+            Self::Openwebui => false,
         }
     }
 }
 
 /// Gets clients and parts and runs the cases; the exit code is 1 when one did not hold.
 pub(crate) fn run(workspace: &Workspace, arguments: &InteropArguments) -> Result<ExitCode> {
-    let clients = Clients::obtain(workspace.state())?;
+    let wanted = arguments.wanted();
+    let clients = Clients::obtain(workspace.state(), wanted.contains(&Client::Openwebui))?;
     let needs = match arguments.runtime {
         Some(RuntimeChoice::Process) => Needs::Processes,
         Some(RuntimeChoice::Docker) | None => Needs::Everything,
@@ -92,7 +115,7 @@ pub(crate) fn run(workspace: &Workspace, arguments: &InteropArguments) -> Result
     drop(parts);
     played?;
     if arguments.json {
-        println!("{}", outcome.to_json(&Clients::versions()));
+        println!("{}", outcome.to_json(&clients.versions()));
     } else {
         print!("{outcome}");
     }
@@ -110,10 +133,7 @@ fn play(
     stage: &Stage,
     outcome: &mut Outcome,
 ) -> Result<()> {
-    for client in Client::value_variants() {
-        if !arguments.only.is_empty() && !arguments.only.contains(client) {
-            continue;
-        }
+    for client in arguments.wanted() {
         let step = Step::begin(format!("cases of {}", client.word()));
         let script = Script::new(workspace, clients, stage, client.word())?;
         script.play(&arguments.case, |case| {

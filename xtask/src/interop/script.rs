@@ -42,6 +42,7 @@ impl Script {
         let mut described = stage.described(&home, &records);
         described["node"] = serde_json::json!(clients.node());
         described["openclaw"] = serde_json::json!(clients.openclaw());
+        described["openwebui"] = serde_json::json!(clients.open_webui());
         let file = home.join("stage.json");
         fs::write(&file, described.to_string())
             .with_context(|| format!("cannot write {}", file.display()))?;

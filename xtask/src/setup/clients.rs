@@ -22,6 +22,9 @@ const PYTHON: [(&str, &str); 3] = [
     ("mcp", "2.3.0"),
 ];
 
+/// Pages for chats.
+const OPEN_WEBUI: (&str, &str) = ("open-webui", "0.12.4");
+
 /// Written last: a folder without it is what an interrupted download has left.
 const COMPLETE: &str = "complete";
 
@@ -31,14 +34,15 @@ pub(crate) struct Clients {
     node: PathBuf,
     openclaw: PathBuf,
     python: PathBuf,
+    open_webui: Option<PathBuf>,
 }
 
 impl Clients {
-    /// Fetches what is missing below `state`, through npm and pip.
+    /// Fetches what is missing below `state`, through npm and pip; `Open WebUI` only if it is wanted.
     ///
     /// # Errors
     /// A package cannot be had.
-    pub(crate) fn obtain(state: &Path) -> Result<Self> {
+    pub(crate) fn obtain(state: &Path, with_open_webui: bool) -> Result<Self> {
         let mut packages = Packages::new(Privilege::current());
         let clients = state.join("clients");
         let npm = packages.ensure("npm", "npm")?;
@@ -48,10 +52,16 @@ impl Clients {
         if !has_venv(&python) {
             packages.install("python3-venv")?;
         }
+        let fetched = environment(&python, &clients, &PYTHON, "a minute, kept for later")?;
+        let open_webui = with_open_webui.then(|| {
+            let size = "5 GB on disk, some minutes; kept for later";
+            environment(&python, &clients, &[OPEN_WEBUI], size)
+        });
         Ok(Self {
             node,
             openclaw,
-            python: environment(&python, &clients)?,
+            python: fetched.join("python3"),
+            open_webui: open_webui.transpose()?.map(|bin| bin.join(OPEN_WEBUI.0)),
         })
     }
 
@@ -70,11 +80,18 @@ impl Clients {
         &self.python
     }
 
+    /// `Open WebUI`'s program, if it was wanted.
+    pub(crate) fn open_webui(&self) -> Option<&Path> {
+        self.open_webui.as_deref()
+    }
+
     /// What they are, as `name version`.
-    pub(crate) fn versions() -> Vec<(&'static str, &'static str)> {
+    pub(crate) fn versions(&self) -> Vec<(&'static str, &'static str)> {
+        let open_webui = self.open_webui.as_ref().map(|_| OPEN_WEBUI);
         [("node", NODE.1), OPENCLAW]
             .into_iter()
             .chain(PYTHON)
+            .chain(open_webui)
             .collect()
     }
 }
@@ -145,15 +162,24 @@ fn has_venv(python: &Path) -> bool {
         .is_ok_and(|status| status.success())
 }
 
-fn environment(python: &Path, clients: &Path) -> Result<PathBuf> {
-    let packages = PYTHON.map(|(name, version)| format!("{name}=={version}"));
+/// The programs of an environment of its own with these packages.
+fn environment(
+    python: &Path,
+    clients: &Path,
+    packages: &[(&str, &str)],
+    costs: &str,
+) -> Result<PathBuf> {
+    let packages = packages.iter();
+    let packages: Vec<_> = packages
+        .map(|(name, version)| format!("{name}=={version}"))
+        .collect();
     let folder = Folder {
         path: clients.join(packages.join("-").replace("==", "-")),
     };
-    let inside = folder.path.join("bin").join("python3");
+    let bin = folder.path.join("bin");
     if !folder.is_complete() {
         let step = Step::begin(format!(
-            "fetching {} into an environment of their own (a minute, kept for later)",
+            "fetching {} into an environment of their own ({costs})",
             packages.join(", ")
         ));
         folder.begin()?;
@@ -162,7 +188,7 @@ fn environment(python: &Path, clients: &Path) -> Result<PathBuf> {
             "see its messages above",
         )?;
         invocation::require(
-            Command::new(&inside)
+            Command::new(bin.join("python3"))
                 .args([
                     "-m",
                     "pip",
@@ -176,7 +202,7 @@ fn environment(python: &Path, clients: &Path) -> Result<PathBuf> {
         folder.complete()?;
         step.done();
     }
-    Ok(inside)
+    Ok(bin)
 }
 
 /// Where a package of one version is kept.

@@ -50,18 +50,3 @@ async fn a_refusal() {
     play.acted("t1", json!([refused, refused, refused])).await;
     insta::assert_snapshot!(play.finish().await, @"t1: started status(notice) status(refusal) failed(invalid_request)");
 }
-
-/// A model that calls the tool for the answer wrongly, again and again.
-#[tokio::test]
-async fn structured_output_that_never_fits() {
-    let schema = json!({
-        "type": "object",
-        "properties": {"n": {"type": "number"}},
-        "required": ["n"],
-    });
-    let mut play = Play::with(|boot| arguments(boot, ["--json-schema", &schema.to_string()])).await;
-    let wrong = json!({"toolUse": {"name": "StructuredOutput", "input": {"n": "seven"}}});
-    let scene = json!(vec![wrong; 8]);
-    play.acted("t1", scene).await;
-    insta::assert_snapshot!(play.finish_as(Afterwards::Completes).await, @"t1: started tool_use(StructuredOutput) tool_result(error) tool_use(StructuredOutput) tool_result(error) tool_use(StructuredOutput) tool_result(error) tool_use(StructuredOutput) tool_result(error) tool_use(StructuredOutput) tool_result(error) failed(internal, acted)");
-}

@@ -76,6 +76,15 @@ async fn trying_is_no_effect() {
     play.finish_as(Afterwards::Completes).await;
 }
 
+/// The CLI gives up after the fifth.
+#[tokio::test]
+async fn an_answer_that_never_fits() {
+    let mut play = play().await;
+    let wrong = output(&json!({"town": 7}));
+    play.acted("t1", json!(vec![wrong; 8])).await;
+    insta::assert_snapshot!(play.finish_as(Afterwards::Completes).await, @"t1: started tool_use(StructuredOutput) tool_result(error) tool_use(StructuredOutput) tool_result(error) tool_use(StructuredOutput) tool_result(error) tool_use(StructuredOutput) tool_result(error) tool_use(StructuredOutput) tool_result(error) failed(internal)");
+}
+
 /// Another `claude` is told it again.
 #[tokio::test]
 async fn the_form_outlives_the_process() {
