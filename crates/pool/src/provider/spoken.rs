@@ -6,7 +6,6 @@ use ccpool_protocol::Event;
 use ccpool_protocol::event::Completed;
 
 use super::conversation::Conversation;
-use crate::output_schema::OutputSchema;
 
 /// Between what is no continuation of each other.
 const GAP: &str = "\n\n";
@@ -24,10 +23,10 @@ const LONGEST_WORD: usize = 40;
 /// line.
 ///
 /// Of an answer in a [form](Conversation::output_schema) the JSON of its `structured_output` is said,
-/// when it is complete and has that form, and nothing else.
+/// when it is complete, and nothing else.
 #[derive(Debug, Clone, Default)]
 pub struct Spoken {
-    form: Option<OutputSchema>,
+    in_form: bool,
     text: String,
     message: Option<Message>,
     withdrawn: Option<Withdrawn>,
@@ -55,7 +54,7 @@ impl Spoken {
     /// Of an answer to this conversation.
     pub fn of(conversation: &Conversation) -> Self {
         Self {
-            form: conversation.output_schema.clone(),
+            in_form: conversation.output_schema.is_some(),
             ..Self::default()
         }
     }
@@ -63,8 +62,8 @@ impl Spoken {
     /// What this event adds to the text.
     pub fn hear(&mut self, event: &Event) -> Option<String> {
         match event {
-            Event::Completed(completed) => self.answer(completed),
-            _ if self.form.is_some() => None,
+            Event::Completed(completed) if self.in_form => self.answer(completed),
+            _ if self.in_form => None,
             Event::TextDelta {
                 message_id,
                 block,
@@ -93,16 +92,12 @@ impl Spoken {
     }
 
     /// Whether it is to be in a form.
-    pub fn has_form(&self) -> bool {
-        self.form.is_some()
+    pub fn is_in_form(&self) -> bool {
+        self.in_form
     }
 
     fn answer(&mut self, completed: &Completed) -> Option<String> {
-        let form = self.form.as_ref()?;
         let output = completed.structured_output.as_ref()?;
-        if !form.accepts(output) {
-            return None;
-        }
         self.text = output.to_string();
         Some(self.text.clone())
     }
