@@ -373,10 +373,12 @@ fn died(container: &Container, exit: &Exit) -> String {
 
 fn not_warm_in_time(container: &Container, age: u64) -> String {
     let missing = match (container.registered_at, container.ready_at) {
-        (None, _) => "its wrapper never reached Redis; check the address that containers use",
+        (None, _) => {
+            "its wrapper never reached Redis; check redis.containerUrl, or ask `ccpool doctor`"
+        }
         (Some(_), None) => "claude did not answer",
         (Some(_), Some(_)) => {
-            "it never listed the gateway's tools; check the address that containers use"
+            "it never listed the gateway's tools; check docker.gatewayUrl, or ask `ccpool doctor`"
         }
     };
     format!("not warm after {} s: {missing}", age / 1000)

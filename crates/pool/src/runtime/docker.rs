@@ -1,6 +1,7 @@
 //! Containers in Docker, through the Engine API (Engine 20.10 and newer).
 
 use std::collections::{BTreeMap, HashMap};
+use std::error::Error;
 use std::fmt;
 use std::net::IpAddr;
 use std::path::PathBuf;
@@ -441,9 +442,14 @@ fn is_missing(error: &DockerError) -> bool {
     )
 }
 
+/// Says the innermost cause: what is around it names the client's own layers.
 fn unreachable(error: &DockerError) -> RuntimeError {
+    let mut cause: &dyn Error = error;
+    while let Some(inner) = cause.source() {
+        cause = inner;
+    }
     RuntimeError::Unreachable {
-        detail: error.to_string(),
+        detail: cause.to_string(),
     }
 }
 

@@ -8,11 +8,13 @@ use ccpool::RedisAddress;
 use ccpool::config::{Config, RedisTarget};
 use ccpool::image::CLAUDE_VERSION_LABEL;
 use ccpool::runtime::DockerRuntime;
-use tokio::net::TcpListener;
+use reqwest::Url;
+use tokio::net::{TcpListener, TcpStream};
 
 use super::redis;
 use super::report::Check;
 use crate::cli::docker_client;
+use crate::cli::gateway_client::GatewayClient;
 
 /// A local daemon answers at once.
 const TIMEOUT: Duration = Duration::from_secs(10);
@@ -129,10 +131,40 @@ async fn redis_inside(config: &Config, host: IpAddr) -> Check {
     }
 }
 
+/// Whether somebody takes connections at this URL. None: its name is not known here, as containers
+/// may know it.
+async fn listens(url: &str) -> Option<bool> {
+    let url = Url::parse(url).ok()?;
+    let (host, port) = (url.host_str()?, url.port_or_known_default()?);
+    let host = host.trim_matches(['[', ']']);
+    let addresses = tokio::net::lookup_host((host, port)).await.ok()?;
+    for address in addresses {
+        let connected = tokio::time::timeout(TIMEOUT, TcpStream::connect(address));
+        if matches!(connected.await, Ok(Ok(_))) {
+            return Some(true);
+        }
+    }
+    Some(false)
+}
+
 async fn tools_inside(config: &Config, host: IpAddr) -> Check {
     const NAME: &str = "tools for containers";
     if let Some(url) = &config.docker.gateway_url {
-        return Check::ok(NAME, format!("at {} (docker.gatewayUrl)", url.as_str()));
+        let at = format!("at {} (docker.gatewayUrl)", url.as_str());
+        let gateway = GatewayClient::new(&config.http).ok();
+        let runs = match &gateway {
+            Some(gateway) => gateway.is_alive().await,
+            None => false,
+        };
+        // Before it runs, nobody listens there.
+        return match runs && listens(url.as_str()).await == Some(false) {
+            false => Check::ok(NAME, at),
+            true => Check::failed(
+                NAME,
+                format!("a gateway runs, and nothing listens {at}"),
+                "let it listen there (http.listen), or correct docker.gatewayUrl, or leave it out",
+            ),
+        };
     }
     match TcpListener::bind(SocketAddr::new(host, 0)).await {
         Ok(_) => Check::ok(NAME, format!("the gateway can listen on {host}")),
@@ -141,5 +173,20 @@ async fn tools_inside(config: &Config, host: IpAddr) -> Check {
             format!("the gateway cannot listen on {host}: {error}"),
             "run it on the Engine's own host, or set docker.gatewayUrl",
         ),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn somebody_listens_or_nobody_does() {
+        let listener = TcpListener::bind("[::1]:0").await.expect("a port");
+        let url = format!("http://{}", listener.local_addr().expect("an address"));
+        assert_eq!(listens(&url).await, Some(true));
+        drop(listener);
+        assert_eq!(listens(&url).await, Some(false));
+        assert_eq!(listens("no URL").await, None);
     }
 }

@@ -34,21 +34,17 @@ impl Identity {
     }
 }
 
-/// Listens to the end, and gives the body of the answer. `head` learns who it is that answers.
+/// Listens to the end, and gives the body of the answer.
 ///
 /// # Errors
 /// [`ApiError`] if the answer does not end well; what was said of it is dropped.
-pub(super) async fn gather(
-    said: impl Stream<Item = Said>,
-    head: &mut Head,
-) -> Result<Value, ApiError> {
+pub(super) async fn gather(said: impl Stream<Item = Said>, head: &Head) -> Result<Value, ApiError> {
     let mut said = std::pin::pin!(said);
     let (mut text, mut thought) = (String::new(), String::new());
     while let Some(next) = said.next().await {
         match next {
             Said::Text(more) => text.push_str(&more),
             Said::Thought(more) => thought.push_str(&more),
-            Said::Moved { to, passed } => head.moved(to, passed),
             Said::Ended(Ended::Broken(error)) => return Err(error),
             Said::Ended(Ended::Finished { finish, used }) => {
                 let message = message(&text, thought, &[]);
@@ -106,7 +102,7 @@ fn body(identity: &Identity, message: &Value, finish: Finish, used: Used) -> Val
 #[cfg(test)]
 mod tests {
     use ccpool::TurnId;
-    use ccpool::provider::{Passed, Reply};
+    use ccpool::provider::Reply;
     use ccpool_protocol::FailureKind;
     use ccpool_protocol::event::{Completed, Usage};
 
@@ -125,7 +121,7 @@ mod tests {
     }
 
     async fn gathered(said: Vec<Said>) -> Result<Value, ApiError> {
-        let mut body = gather(futures::stream::iter(said), &mut head()).await?;
+        let mut body = gather(futures::stream::iter(said), &head()).await?;
         let id = body["id"].as_str().expect("an id");
         assert!(
             id.strip_prefix("chatcmpl-")
@@ -182,22 +178,6 @@ mod tests {
         let said = vec![Said::Text("Let me see.".to_owned()), called()];
         let body = gathered(said).await.unwrap();
         assert_eq!(body["choices"][0]["message"]["content"], "Let me see.");
-    }
-
-    #[tokio::test]
-    async fn another_provider_gives_its_name() {
-        let passed = Passed {
-            provider: "docker-claude-code/opus".to_owned(),
-            kind: FailureKind::Exhausted,
-            message: String::new(),
-        };
-        let to = "anthropic/claude-x".to_owned();
-        let (finish, used) = (Finish::Stop, Used::by_calls(None));
-        let end = Said::Ended(Ended::Finished { finish, used });
-        let body = gathered(vec![Said::Moved { to, passed }, end])
-            .await
-            .unwrap();
-        assert_eq!(body["model"], "anthropic/claude-x");
     }
 
     #[tokio::test]

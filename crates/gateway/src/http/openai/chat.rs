@@ -88,8 +88,8 @@ async fn whole(answerer: Answerer, asked: Asked) -> Result<Response, ApiError> {
     let spoken = Spoken::of(&asked.conversation);
     let reply = reply(answerer, asked.conversation).await?;
     note(&reply);
-    let mut head = Head::of(&reply, model.as_deref());
-    let answer = gather(told(reply, spoken, stop, &settings), &mut head).await;
+    let head = Head::of(&reply, model.as_deref());
+    let answer = gather(told(reply, spoken, stop, &settings), &head).await;
     let wait = settings.unavailable_retry_after;
     let answer = answer.map_err(|error| error.while_unavailable(wait));
     let mut response = answer.map(Json).into_response();
@@ -117,15 +117,15 @@ async fn streamed(answerer: Answerer, asked: Asked) -> Result<Response, ApiError
                 futures::stream::iter([broken]).right_stream()
             }
         });
-        let mut head = Head::of_nobody(model.as_deref().unwrap_or_default());
-        return stream::respond(late, &mut head, usage, until, keep_alive).await;
+        let head = Head::of_nobody(model.as_deref().unwrap_or_default());
+        return stream::respond(late, &head, usage, until, keep_alive).await;
     };
     let reply = reply?;
     note(&reply);
-    let mut head = Head::of(&reply, model.as_deref());
+    let head = Head::of(&reply, model.as_deref());
     let wait = settings.unavailable_retry_after;
     let said = told(reply, spoken, stop, &settings);
-    let answer = stream::respond(said, &mut head, usage, until, keep_alive).await;
+    let answer = stream::respond(said, &head, usage, until, keep_alive).await;
     let answer = answer.map_err(|error| error.while_unavailable(wait));
     let mut response = answer.into_response();
     response.headers_mut().extend(head.headers());

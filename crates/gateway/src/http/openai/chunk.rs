@@ -110,8 +110,6 @@ impl Chunks {
                 };
                 self.delta(text, delta, None);
             }
-            // Too late for the head; the chunks have no place for it.
-            Said::Moved { .. } => {}
             Said::Ended(ended) => {
                 self.end(text, ended);
                 return true;

@@ -58,15 +58,6 @@ impl Head {
         }
     }
 
-    /// Somebody else answers: `to`, by the name of a model.
-    pub(super) fn moved(&mut self, to: String, passed: Passed) {
-        let provider = to.split_once('/').map_or(to.as_str(), |(name, _)| name);
-        self.provider = Some(provider.to_owned());
-        self.model = to;
-        self.session = None;
-        self.passed.push(passed);
-    }
-
     /// The model that answers.
     pub(super) fn model(&self) -> &str {
         &self.model
@@ -151,21 +142,23 @@ mod tests {
 
     #[test]
     fn headers_say_who_answers_and_why_others_do_not() {
-        let mut head = Head::of(&reply("opus"), None);
-        let headers = head.headers();
+        let headers = Head::of(&reply("opus"), None).headers();
         assert_eq!(headers[&PROVIDER], "docker-claude-code");
         assert_eq!(
             (&headers[&SESSION], &headers[&TURN]),
             (&"s1".parse().unwrap(), &"t1".parse().unwrap())
         );
         assert!(!headers.contains_key(&PASSED));
-        head.moved(
-            "anthropic/claude-x".to_owned(),
-            passed("no Redis\nat all – sorry"),
-        );
+        let second = Reply {
+            provider: "anthropic".to_owned(),
+            session: None,
+            passed: vec![passed("no Redis\nat all – sorry")],
+            ..reply("claude-x")
+        };
+        let head = Head::of(&second, Some("opus"));
+        assert_eq!(head.model(), "anthropic/claude-x");
         let headers = head.headers();
         assert_eq!(headers[&PROVIDER], "anthropic");
-        assert_eq!(head.model(), "anthropic/claude-x");
         assert!(!headers.contains_key(&SESSION));
         assert_eq!(
             headers[&PASSED],

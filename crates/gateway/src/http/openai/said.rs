@@ -1,12 +1,11 @@
 //! From reply events to what a client of the OpenAI API can be told.
 
-use ccpool::provider::{FunctionCall, Passed, Spoken};
+use ccpool::provider::{FunctionCall, Spoken};
 use ccpool::{Event, FailureKind, ReplyEvent};
-use ccpool_protocol::event::{Completed, Status};
+use ccpool_protocol::event::Completed;
 use futures::stream::{BoxStream, unfold};
 use futures::{Stream, StreamExt};
 use serde::Serialize;
-use serde_json::{Map, Value};
 
 use super::error::ApiError;
 use super::usage::Used;
@@ -18,8 +17,6 @@ pub(super) enum Said {
     Text(String),
     /// More of what the model thinks.
     Thought(String),
-    /// Another provider answers, named with its model, because this one does not.
-    Moved { to: String, passed: Passed },
     /// That was all.
     Ended(Ended),
 }
@@ -120,10 +117,6 @@ impl Hearing {
                 block,
                 text,
             } => return self.think((message_id, block), text),
-            Event::Status {
-                status: Status::ProviderFallback,
-                detail,
-            } => return moved(&detail),
             Event::Started { .. }
             | Event::TextDelta { .. }
             | Event::Text { .. }
@@ -180,24 +173,11 @@ fn finished(completed: &Completed) -> Ended {
     }
 }
 
-fn moved(detail: &Map<String, Value>) -> Option<Said> {
-    let text = |key: &str| Some(detail.get(key)?.as_str()?.to_owned());
-    let kind = serde_json::from_value(detail.get("kind")?.clone()).ok()?;
-    Some(Said::Moved {
-        to: text("to")?,
-        passed: Passed {
-            provider: text("from")?,
-            kind,
-            message: text("message").unwrap_or_default(),
-        },
-    })
-}
-
 #[cfg(test)]
 pub(super) mod tests {
     use ccpool::provider::Conversation;
     use ccpool::{OutputSchema, TurnId};
-    use serde_json::json;
+    use serde_json::{Value, json};
 
     use super::*;
 
@@ -405,20 +385,5 @@ pub(super) mod tests {
             let body = serde_json::to_value(error.body()).unwrap();
             assert_eq!(body["error"]["code"], code);
         }
-    }
-
-    #[tokio::test]
-    async fn another_provider_is_told_of() {
-        let detail = json!({"from": "docker-claude-code/opus", "to": "anthropic/claude-x",
-            "kind": "exhausted", "message": "all in use"});
-        let moved = json!({"type": "status", "status": "provider_fallback", "detail": detail});
-        let heard = all(vec![moved, completed(None)], true).await;
-        let passed = Passed {
-            provider: "docker-claude-code/opus".to_owned(),
-            kind: FailureKind::Exhausted,
-            message: "all in use".to_owned(),
-        };
-        let to = "anthropic/claude-x".to_owned();
-        assert_eq!(heard, [Said::Moved { to, passed }, finish(Finish::Stop)]);
     }
 }

@@ -34,13 +34,13 @@ const TOGETHER: usize = 64;
 /// [`ApiError`] if the answer ends badly before its head is sent.
 pub(super) async fn respond(
     said: impl Stream<Item = Said> + Send + 'static,
-    head: &mut Head,
+    head: &Head,
     include_usage: bool,
     until: Instant,
     keep_alive: Duration,
 ) -> Result<Response, ApiError> {
     let mut said = Box::pin(said);
-    let kept = opening(&mut said, head, until).await?;
+    let kept = opening(&mut said, until).await?;
     let chunks = Chunks::new(Identity::new(head.model()), include_usage);
     let mut text = String::new();
     chunks.begin(&mut text);
@@ -62,7 +62,6 @@ pub(super) async fn respond(
 /// What is said up to the first words, if they come by `until`.
 async fn opening<S: Stream<Item = Said>>(
     said: &mut Pin<Box<S>>,
-    head: &mut Head,
     until: Instant,
 ) -> Result<Vec<Said>, ApiError> {
     let mut kept = Vec::new();
@@ -70,7 +69,6 @@ async fn opening<S: Stream<Item = Said>>(
         // Cancelling it loses nothing: what was not taken is still in the stream.
         match tokio::time::timeout_at(until, said.next()).await {
             Err(_) | Ok(None) => return Ok(kept),
-            Ok(Some(Said::Moved { to, passed })) => head.moved(to, passed),
             Ok(Some(Said::Ended(Ended::Broken(error)))) => return Err(error),
             Ok(Some(thought @ Said::Thought(_))) => kept.push(thought),
             Ok(Some(visible @ (Said::Text(_) | Said::Ended(_)))) => {
@@ -111,7 +109,7 @@ fn pieces(
 #[cfg(test)]
 mod tests {
     use axum::body::to_bytes;
-    use ccpool::provider::{Passed, Reply};
+    use ccpool::provider::Reply;
     use ccpool::{SessionId, TurnId};
     use ccpool_protocol::FailureKind;
     use serde_json::{Value, json};
@@ -155,7 +153,7 @@ mod tests {
     async fn text(said: Vec<(u64, Said)>) -> Result<String, ApiError> {
         let until = Instant::now() + KEEP_ALIVE_AFTER;
         let said = after(said);
-        let response = respond(said, &mut head(), false, until, KEEP_ALIVE_AFTER).await?;
+        let response = respond(said, &head(), false, until, KEEP_ALIVE_AFTER).await?;
         let bytes = to_bytes(response.into_body(), 1 << 20).await.unwrap();
         Ok(String::from_utf8(bytes.to_vec()).unwrap())
     }
@@ -234,29 +232,5 @@ mod tests {
     async fn an_empty_answer_ends_too() {
         let text = text(vec![(0, ended())]).await.unwrap();
         assert_eq!(text.matches("data: ").count(), 3, "{text}");
-    }
-
-    #[tokio::test]
-    async fn the_head_learns_who_answers_at_last() {
-        let passed = Passed {
-            provider: "docker-claude-code/opus".to_owned(),
-            kind: FailureKind::Unavailable,
-            message: String::new(),
-        };
-        let to = "anthropic/claude-x".to_owned();
-        let said = after(vec![
-            (0, Said::Moved { to, passed }),
-            (0, words("a")),
-            (0, ended()),
-        ]);
-        let mut head = head();
-        let until = Instant::now() + KEEP_ALIVE_AFTER;
-        let response = respond(said, &mut head, false, until, KEEP_ALIVE_AFTER)
-            .await
-            .unwrap();
-        assert_eq!(head.headers()["x-ccpool-provider"], "anthropic");
-        let bytes = to_bytes(response.into_body(), 1 << 20).await.unwrap();
-        let text = String::from_utf8(bytes.to_vec()).unwrap();
-        assert!(text.contains("\"model\":\"anthropic/claude-x\""), "{text}");
     }
 }

@@ -27,6 +27,11 @@ async fn what_is_refused_inside_is_answered_by_the_cli_of_this_host() {
         told.starts_with("docker-claude-code/opus: rate_limited ("),
         "{told}"
     );
+    assert_eq!(
+        told.matches("docker-claude-code/opus: ").count(),
+        1,
+        "{told}"
+    );
     let pieces = stream.rest().await;
     assert_eq!(words_of(&pieces), says(PROVIDERS[1]));
     assert_eq!(pieces.last(), Some(&Piece::Done));

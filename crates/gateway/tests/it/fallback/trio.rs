@@ -180,7 +180,9 @@ pub(super) fn passed(came: &Came) -> Vec<(String, String)> {
     let header = header.to_str().expect("ASCII");
     // What a person is told stands in parentheses, and may have semicolons of its own.
     let named = MODELS.into_iter().filter_map(|model| {
-        let at = header.find(&format!("{model}: "))?;
+        let name = format!("{model}: ");
+        let at = header.find(&name)?;
+        assert_eq!(header.matches(&name).count(), 1, "{header}");
         let kind = header[at + model.len() + 2..].split(' ').next()?;
         Some((at, model.to_owned(), kind.to_owned()))
     });
