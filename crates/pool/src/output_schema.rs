@@ -7,6 +7,9 @@ use serde_json::{Map, Value};
 /// The most bytes of JSON that a schema may have.
 const LARGEST: usize = 256 << 10;
 
+/// In letters.
+const LONGEST_REASON: usize = 300;
+
 /// What says more of a value, and what 2.1.329 does not know: with one of these it would leave the whole
 /// schema out, without a word.
 const BEYOND: [&str; 12] = [
@@ -75,7 +78,7 @@ const KNOWN: [&str; 46] = [
 ];
 
 /// Keywords whose value is a schema, or a list of them.
-const SCHEMAS: [&str; 13] = [
+const SCHEMAS: [&str; 12] = [
     "additionalItems",
     "additionalProperties",
     "allOf",
@@ -88,7 +91,6 @@ const SCHEMAS: [&str; 13] = [
     "oneOf",
     "propertyNames",
     "then",
-    "unevaluatedItems",
 ];
 
 /// Keywords whose value has a schema under each name.
@@ -122,7 +124,7 @@ pub enum OutputSchemaError {
     #[error("uses `{0}`, which Claude Code does not know; say it with keywords of draft 7")]
     Beyond(String),
     /// It is no schema.
-    #[error("is no JSON Schema (draft 7): {0}")]
+    #[error("is no JSON Schema (draft 7): at {0}")]
     Wrong(String),
     /// Too much of it.
     #[error("has {0} bytes; at most {LARGEST} are taken")]
@@ -149,13 +151,13 @@ impl OutputSchema {
         }
         let whole = Value::Object(schema);
         let wrong = |error: jsonschema::ValidationError<'_>| {
-            let at = error.instance_path().to_string();
-            let at = if at.is_empty() {
-                String::new()
-            } else {
-                format!(" (at {at})")
+            let at = match error.instance_path().to_string() {
+                root if root.is_empty() => "/".to_owned(),
+                at => at,
             };
-            OutputSchemaError::Wrong(format!("{error}{at}"))
+            // It says what is wrong, which may be most of the schema.
+            let why: String = error.to_string().chars().take(LONGEST_REASON).collect();
+            OutputSchemaError::Wrong(format!("{at}: {why}"))
         };
         draft7::meta::validate(&whole).map_err(wrong)?;
         draft7::new(&whole).map_err(wrong)?;
@@ -260,11 +262,20 @@ mod tests {
             (nested(json!({"pattern": "("})), "draft 7"),
             (nested(json!({"$ref": "#/$defs/Nowhere"})), "draft 7"),
             (nested(json!({"$ref": "https://example.org/a"})), "draft 7"),
-            (json!({"properties": 1}), "draft 7"),
+            (
+                json!({"properties": 1}),
+                "draft 7): at /properties: 1 is not",
+            ),
+            (
+                nested(json!({"type": "x".repeat(9999)})),
+                "at /properties/a/not/type: \"xxx",
+            ),
             (json!({"description": "x".repeat(LARGEST)}), "at most"),
         ] {
             let error = new(schema.clone()).expect_err("it is refused");
-            assert!(error.to_string().contains(said), "{schema}: {error}");
+            let error = error.to_string();
+            assert!(error.contains(said), "{schema}: {error}");
+            assert!(error.len() < 500, "{error}");
         }
     }
 }
