@@ -84,6 +84,8 @@ impl Hub {
     }
 }
 
+const LOST: &str = "the pub/sub connection to Redis is lost; connecting again";
+
 /// Connects, serves, connects again, for ever.
 async fn run(client: Client, mut requests: mpsc::Receiver<Request>) {
     let mut channels = Channels {
@@ -104,7 +106,11 @@ async fn run(client: Client, mut requests: mpsc::Receiver<Request>) {
                 {
                     return;
                 }
-                tracing::warn!("the pub/sub connection to Redis is lost; connecting again");
+                // A pool that has stopped listens to nothing, and its Redis may go before it.
+                match channels.all.values().any(|speakers| are_heard(speakers)) {
+                    true => tracing::warn!(LOST),
+                    false => tracing::debug!(LOST),
+                }
             }
             Err(error) => tracing::debug!(%error, "no pub/sub connection to Redis"),
         }
