@@ -1,11 +1,13 @@
-//! How the CLI of this host is started: arguments and environment.
+//! How the CLI of this host is started: arguments, environment, and what it is told first.
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 use ccpool::config::{self, Secret};
-use ccpool::on_path;
+use ccpool::provider::{Conversation, SystemMode};
+use ccpool::{OutputSchema, on_path};
+use ccpool_protocol::stdin::{Initialize, StdinLine};
 use ccpool_protocol::{ContainerId, cli, mark};
 use tokio::process::Command;
 
@@ -28,6 +30,9 @@ const OWN_PREFIX: &str = "CCPOOL_";
 /// `CLAUDE.md`, hooks, skills, plugins and MCP servers are not meant for whoever asks the gateway. A
 /// variable rather than the flag, which an older CLI would refuse.
 const SAFE_MODE: (&str, &str) = ("CLAUDE_CODE_SAFE_MODE", "1");
+
+/// Names what it is told first.
+pub(super) const INITIALIZE: &str = "ccpool-initialize";
 
 /// Moves its temporary files and sockets.
 const TMPDIR: &str = "CLAUDE_CODE_TMPDIR";
@@ -131,6 +136,23 @@ fn arguments(options: &config::ClaudeCli, name: &str, model: Option<&str>) -> Ve
     }
     arguments.extend(options.extra_args.iter().map(String::as_str));
     arguments.into_iter().map(str::to_owned).collect()
+}
+
+/// What comes before the first prompt: the client's system prompt, the form of the answers, and in any
+/// case a question that is answered once `claude` has booted.
+pub(super) fn initialize(conversation: &Conversation) -> StdinLine {
+    let system = conversation.system.as_deref();
+    let (system_prompt, append_system_prompt) = match conversation.system_mode {
+        SystemMode::Append => (None, system),
+        SystemMode::Replace => (system, None),
+    };
+    let output_schema = conversation.output_schema.as_ref();
+    let with = Initialize {
+        system_prompt,
+        append_system_prompt,
+        output_schema: output_schema.map(OutputSchema::as_map),
+    };
+    StdinLine::initialize(INITIALIZE, with)
 }
 
 #[cfg(test)]

@@ -25,10 +25,10 @@ use super::answer::answer;
 use super::binary::{Binary, cannot_start};
 use super::desk::{Desk, Taken};
 use super::folder::{Folder, Folders};
-use super::launch::Launch;
+use super::launch::{Launch, initialize};
 use super::memory::Memory;
 use super::process::Process;
-use super::talk::{Belongings, Rules, Talk, initialize};
+use super::talk::{Belongings, Rules, Talk};
 use super::turn::Order;
 
 /// What its models' names begin with.

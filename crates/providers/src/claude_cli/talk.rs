@@ -3,14 +3,12 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use ccpool::OutputSchema;
-use ccpool::provider::{Conversation, SystemMode};
 use ccpool_cli_process::leftovers;
 use ccpool_protocol::event::{Event, Failed, ReplyEvent};
 use ccpool_protocol::fold::{Ending, Fold, Stamp};
 use ccpool_protocol::line::{Asked, CanUseTool, Line, WrapperLine};
 use ccpool_protocol::permission::{Behavior, PermissionOutcome, QUESTION, SettledBy};
-use ccpool_protocol::stdin::{Initialize, StdinLine};
+use ccpool_protocol::stdin::StdinLine;
 use ccpool_protocol::vigil::{self, Alarm, Limits, Request, Vigil};
 use ccpool_protocol::{ContainerId, FailureKind, RequestId, SessionId};
 use serde_json::{Value, json};
@@ -21,10 +19,9 @@ use super::clock::unix_ms;
 use super::desk::Desk;
 use super::folder::Folder;
 use super::heard::Heard;
+use super::launch::INITIALIZE;
 use super::process::{News, Process};
 use super::turn::{Order, Running, Verdict, can_go_on};
-
-const INITIALIZE: &str = "ccpool-initialize";
 
 const DENIED: &str = "Nobody is there who could allow this, so it is denied. Go on without it.";
 
@@ -453,23 +450,6 @@ impl Talk {
         let line = StdinLine::refuse(request_id, "ccpool does not answer this");
         self.process.write(line.as_bytes().to_vec());
     }
-}
-
-/// What comes before the first prompt: the client's system prompt, the form of the answers, and in any
-/// case a question that is answered once `claude` has booted.
-pub(super) fn initialize(conversation: &Conversation) -> StdinLine {
-    let system = conversation.system.as_deref();
-    let (system_prompt, append_system_prompt) = match conversation.system_mode {
-        SystemMode::Append => (None, system),
-        SystemMode::Replace => (system, None),
-    };
-    let output_schema = conversation.output_schema.as_ref();
-    let with = Initialize {
-        system_prompt,
-        append_system_prompt,
-        output_schema: output_schema.map(OutputSchema::as_map),
-    };
-    StdinLine::initialize(INITIALIZE, with)
 }
 
 fn question(line: &Line) -> Option<(RequestId, CanUseTool)> {

@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use super::chat::{Chunks, words_of};
-use super::talk::{Talk, place};
+use super::talk::{Talk, end, place};
 use crate::gateway::{Gateway, Setup, accepted};
 use crate::sse::SseReader;
 use reqwest::Method;
@@ -50,14 +50,7 @@ async fn a_follow_up_goes_on_in_the_same_process_with_a_name_and_without() {
             .expect("a request");
         let texts = asked.texts_of_role("user").concat();
         assert!(!texts.contains("<conversation>"), "{texts}");
-        gateway
-            .request(
-                Method::DELETE,
-                &format!("/api/docker-cc/sessions/{}", first.session),
-            )
-            .send()
-            .await
-            .expect("an answer");
+        end(&gateway, &first.session).await;
     }
     gateway.stop().await;
 }

@@ -5,8 +5,8 @@ use serde_json::{Value, json};
 
 use super::chat::{Came, post, user};
 use super::continuing::roomy;
-use super::talk::{Talk, place};
-use crate::gateway::{Gateway, Setup, accepted};
+use super::talk::{Talk, end, place};
+use crate::gateway::{Gateway, Setup};
 
 /// As `pydantic` writes it, and the official client sends it.
 fn town() -> Value {
@@ -17,12 +17,6 @@ fn town() -> Value {
         "type": "object", "properties": {"town": {"$ref": "#/$defs/Town"}},
         "required": ["town"], "additionalProperties": false,
     }}})
-}
-
-async fn end(gateway: &Gateway, session: &str) {
-    let path = format!("/api/docker-cc/sessions/{session}");
-    let ended = gateway.request(Method::DELETE, &path).send().await;
-    accepted(ended.expect("an answer")).await;
 }
 
 /// The model says this town.

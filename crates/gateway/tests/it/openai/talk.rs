@@ -1,11 +1,11 @@
 //! A client that tells its whole conversation each time, and writes down what comes as clients do.
 
 use nix::unistd::Pid;
-use reqwest::RequestBuilder;
+use reqwest::{Method, RequestBuilder};
 use serde_json::{Value, json};
 
 use super::chat::{Came, Chunks, Piece, chunks_of, post};
-use crate::gateway::Gateway;
+use crate::gateway::{Gateway, accepted};
 use crate::proc::children;
 
 /// A conversation of a client's.
@@ -221,4 +221,11 @@ pub(super) async fn place(gateway: &Gateway, session: &str) -> Place {
         container,
         claude,
     }
+}
+
+/// Ends a session, with its container.
+pub(super) async fn end(gateway: &Gateway, session: &str) {
+    let path = format!("/api/docker-cc/sessions/{session}");
+    let ended = gateway.request(Method::DELETE, &path).send().await;
+    accepted(ended.expect("an answer")).await;
 }
