@@ -22,7 +22,6 @@ class WebUi:
     """A server with a home of its own, and the first user's account."""
 
     def __init__(self, run, base, environment):
-        self.home = run.home
         port = free_port()
         command = [run.told["openwebui"], "serve", "--host", "127.0.0.1", "--port", str(port)]
         environment = {

@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use super::chat::{Chunks, words_of};
-use super::talk::{Talk, end, place};
+use super::talk::{Talk, end, place, told};
 use crate::gateway::{Gateway, Setup, accepted};
 use crate::sse::SseReader;
 use reqwest::Method;
@@ -43,12 +43,7 @@ async fn a_follow_up_goes_on_in_the_same_process_with_a_name_and_without() {
         assert_eq!(second.session, first.session);
         assert_eq!(place(&gateway, &second.session).await, before);
         // Only what is new was sent.
-        let asked = gateway.model.requests();
-        let asked = asked
-            .iter()
-            .rfind(|request| request.stream)
-            .expect("a request");
-        let texts = asked.texts_of_role("user").concat();
+        let texts = told(&gateway);
         assert!(!texts.contains("<conversation>"), "{texts}");
         end(&gateway, &first.session).await;
     }

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use super::chat::{Came, post, user};
 use super::continuing::roomy;
-use super::talk::{Talk, end, place};
+use super::talk::{Talk, end, place, told};
 use crate::gateway::{Gateway, Setup};
 
 /// As `pydantic` writes it, and the official client sends it.
@@ -69,23 +69,16 @@ async fn another_form_is_another_session() {
         let second = formed.say(&answers("Bonn")).await;
         assert_eq!(second.text(), r#"{"town":{"name":"Bonn"}}"#, "{second:?}");
         assert_ne!(second.session, first.session);
-        let asked = gateway.model.requests();
-        let asked = asked
-            .iter()
-            .rfind(|request| request.stream)
-            .expect("a request");
-        assert!(asked.texts_of_role("user").concat().contains("teal"));
+        assert!(told(&gateway).contains("teal"));
         // In words again: the object that was said is part of the history.
         let mut words = formed.with("response_format", Value::Null);
         let third = words.say("Where was that?").await;
         assert!(third.text().contains("Where was that?"), "{third:?}");
         assert_ne!(third.session, second.session);
-        let asked = gateway.model.requests();
-        let asked = asked
-            .iter()
-            .rfind(|request| request.stream)
-            .expect("a request");
-        assert!(asked.texts_of_role("user").concat().contains("Bonn"));
+        let told = told(&gateway);
+        let object = r#"{"town":{"name":"Bonn"}}"#;
+        // Once in the prompt that asked for it, and once as the answer.
+        assert_eq!(told.matches(object).count(), 2, "{told}");
     }
     gateway.stop().await;
 }

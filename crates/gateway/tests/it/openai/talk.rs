@@ -229,3 +229,10 @@ pub(super) async fn end(gateway: &Gateway, session: &str) {
     let ended = gateway.request(Method::DELETE, &path).send().await;
     accepted(ended.expect("an answer")).await;
 }
+
+/// All that the user says in the newest request for an answer that the model has got.
+pub(super) fn told(gateway: &Gateway) -> String {
+    let asked = gateway.model.requests();
+    let newest = asked.iter().rfind(|request| request.stream);
+    newest.expect("a request").texts_of_role("user").concat()
+}
