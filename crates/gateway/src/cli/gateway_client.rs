@@ -41,6 +41,14 @@ impl GatewayClient {
         })
     }
 
+    /// Whether a ccpool gateway answers where this one would listen.
+    pub(super) async fn finds_one(http: &Http) -> bool {
+        match Self::new(http) {
+            Ok(client) => client.is_alive().await,
+            Err(_) => false,
+        }
+    }
+
     /// Whether a ccpool gateway answers there.
     pub(super) async fn is_alive(&self) -> bool {
         let asked = self

@@ -98,12 +98,7 @@ pub(super) async fn port(config: &Config) -> Check {
     match TcpListener::bind(listen).await {
         Ok(_) => Check::ok(NAME, format!("{listen} is free")),
         Err(error) => {
-            let gateway = GatewayClient::new(&config.http).ok();
-            let runs = match &gateway {
-                Some(gateway) => gateway.is_alive().await,
-                None => false,
-            };
-            if runs {
+            if GatewayClient::finds_one(&config.http).await {
                 return Check::ok(NAME, format!("a gateway runs on {listen}"));
             }
             Check::failed(
