@@ -1,5 +1,7 @@
 //! The form that an answer is wanted in.
 
+use std::collections::HashSet;
+
 use jsonschema::draft7;
 use serde::Serialize;
 use serde_json::{Map, Value};
@@ -192,6 +194,11 @@ fn tidy(schema: &mut Map<String, Value>) -> Result<(), OutputSchemaError> {
         schema.remove("then");
         schema.remove("else");
     }
+    // The CLI leaves out a schema that says a value twice.
+    if let Some(Value::Array(values)) = schema.get_mut("enum") {
+        let mut seen = HashSet::new();
+        values.retain(|value| seen.insert(value.to_string()));
+    }
     for (word, value) in schema {
         let within: Vec<&mut Value> = match value {
             Value::Object(named) if NAMED.contains(&word.as_str()) => named.values_mut().collect(),
@@ -233,6 +240,7 @@ mod tests {
             },
             "$defs": {"A": {"type": "array", "items": [{"id": "y"}, true]}},
             "if": {}, "additionalProperties": false, "required": ["example"],
+            "patternProperties": {"^n": {"enum": [1, "1", 1, null]}},
         });
         let kept = json!({
             "type": "object", "title": "Town",
@@ -242,6 +250,7 @@ mod tests {
             },
             "$defs": {"A": {"type": "array", "items": [{}, true]}},
             "additionalProperties": false, "required": ["example"],
+            "patternProperties": {"^n": {"enum": [1, "1", null]}},
         });
         assert_eq!(new(given), Ok(kept.clone()));
         assert_eq!(new(kept.clone()), Ok(kept), "once more changes nothing");

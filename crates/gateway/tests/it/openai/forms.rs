@@ -8,12 +8,14 @@ use super::continuing::roomy;
 use super::talk::{Talk, end, place, told};
 use crate::gateway::{Gateway, Setup};
 
-/// As `pydantic` writes it, and the official client sends it.
+/// As `pydantic` writes it and the official client sends it, with a value twice, which the CLI would not
+/// take.
 fn town() -> Value {
     json!({"type": "json_schema", "json_schema": {"name": "Answer", "strict": true, "schema": {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "$defs": {"Town": {"type": "object", "title": "Town", "additionalProperties": false,
-            "properties": {"name": {"type": "string", "title": "Name"}}, "required": ["name"]}},
+            "properties": {"name": {"type": "string", "title": "Name",
+                "enum": ["Bonn", "Ulm", "Bonn"]}}, "required": ["name"]}},
         "type": "object", "properties": {"town": {"$ref": "#/$defs/Town"}},
         "required": ["town"], "additionalProperties": false,
     }}})
